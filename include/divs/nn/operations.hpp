@@ -1,0 +1,110 @@
+// The operations of a model, as values: what a model description is made of and what a backend plans. Shapes are
+// (N, H, W, C); weights are stored (O, I, H, W) whatever a backend does with them.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "divs/nn/tensor.hpp"
+
+namespace divs::nn {
+
+enum class Activation { none, relu, relu6 };
+
+// Cross-correlation with zero padding. Parameters: weight (O, I/groups, KH, KW), bias (O) if any.
+struct Conv2d {
+    int out_channels = 0;
+    int kernel_h = 1, kernel_w = 1;
+    int stride_h = 1, stride_w = 1;
+    int pad_h = 0, pad_w = 0;
+    int dilation_h = 1, dilation_w = 1;
+    int groups = 1;
+    bool bias = false;
+};
+
+// Normalisation over (N, H, W) by channel, then `residual` (adds the second input), then the activation: one pass.
+// Training uses the biased variance of the batch, running_var the unbiased one (as torch does), with
+// running = (1 - momentum) running + momentum batch. Parameters: weight (C), bias (C). Buffers: running_mean (C),
+// running_var (C). Ioffe, Szegedy, arXiv 1502.03167.
+struct BatchNorm {
+    float epsilon = 1e-5F;
+    float momentum = 0.1F;
+    bool residual = false;
+    Activation activation = Activation::none;
+};
+
+// An activation by itself.
+struct Activate {
+    Activation activation = Activation::relu;
+};
+
+// The sum of two inputs of one shape, then the activation.
+struct Add {
+    Activation activation = Activation::none;
+};
+
+enum class PoolKind { max, average };  // the average counts only elements inside the image (count_include_pad = false)
+
+struct Pool {
+    PoolKind kind = PoolKind::max;
+    int kernel_h = 2, kernel_w = 2;
+    int stride_h = 2, stride_w = 2;
+    int pad_h = 0, pad_w = 0;
+};
+
+// Average over windows chosen so that the output is (out_h, out_w): window i is [floor(i H / out), ceil((i+1) H / out)).
+struct AdaptiveAveragePool {
+    int out_h = 1, out_w = 1;
+};
+
+// y = W x + b over the flattened (C, H, W) of each n (torch's order). Parameters: weight (O, C*H*W), bias (O).
+struct Linear {
+    int out_features = 0;
+    bool bias = true;
+};
+
+// Zeroes elements with probability `rate` and scales the rest by 1 / (1 - rate); identity in evaluation. Which element
+// is kept is a function of (seed, epoch, sample, layer, element); `element` counts (H, W, C) and the frame.
+struct Dropout {
+    float rate = 0.5F;
+    int layer = 0;  // number of this dropout in its model
+};
+
+// Moves the first c/divisor channels one frame back (frame t takes t+1's) and the next c/divisor one frame forward
+// (frame t takes t-1's), zeros at the ends, within each clip of `frames`. Lin, Gan, Han, arXiv 1811.08383.
+struct TemporalShift {
+    int frames = 8;
+    int divisor = 8;
+};
+
+// The mean over the `frames` of each clip: N = clips x frames -> N = clips.
+struct FrameMean {
+    int frames = 8;
+};
+
+using Op = std::variant<Conv2d, BatchNorm, Activate, Add, Pool, AdaptiveAveragePool, Linear, Dropout, TemporalShift,
+                        FrameMean>;
+
+// A named, learned tensor, or a named buffer such as a running mean.
+struct ParameterShape {
+    std::string name;       // within its operation: "weight", "bias", "running_mean", ...
+    std::vector<int> dims;  // (O, I, H, W), (O, I) or (C)
+    bool decays = false;    // weight decay applies (weights of convolutions and linear layers)
+    std::size_t size() const noexcept;
+};
+
+std::string_view kind_name(const Op& op) noexcept;  // "conv2d", "batchnorm", ...
+
+// Shape of the output. Throws ConfigError, naming sizes, when the operation does not fit its inputs.
+Shape output_shape(const Op& op, const std::vector<Shape>& inputs);
+
+// What the operation learns, and what it keeps beside (neither for most).
+std::vector<ParameterShape> parameter_shapes(const Op& op, const std::vector<Shape>& inputs);
+std::vector<ParameterShape> buffer_shapes(const Op& op, const std::vector<Shape>& inputs);
+
+// Multiply-adds of the forward pass (convolutions and linear layers; 0 for the rest).
+double multiply_adds(const Op& op, const std::vector<Shape>& inputs);
+
+}  // namespace divs::nn

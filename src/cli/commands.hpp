@@ -1,0 +1,18 @@
+// The commands of `divs`. Each add_ function declares one subcommand with its options and what runs when it is chosen;
+// a failure is thrown as divs::Error and turned into a message and an exit code by main().
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <string>
+#include <vector>
+
+namespace divs::cli {
+
+// Options that every command shares.
+struct Common {
+    std::string log_level = "info";
+    std::vector<std::string> overrides;  // --set section.key=value
+};
+
+}  // namespace divs::cli

@@ -1,0 +1,38 @@
+#include <cstdio>
+#include <exception>
+
+#include "commands.hpp"
+#include "divs/core/error.hpp"
+#include "divs/core/log.hpp"
+
+namespace {
+
+int run(int argc, char** argv) {
+    CLI::App app("DIVS trains video models on a cluster and analyses surveillance video with them.", "divs");
+    app.require_subcommand(1);
+    app.fallthrough();
+    app.option_defaults()->always_capture_default();
+    divs::cli::Common common;
+    app.add_option("--log", common.log_level, "debug, info, warn, error or off");
+    app.add_option("--set", common.overrides, "section.key=value, overrides the configuration file")
+        ->take_all()
+        ->expected(1)
+        ->always_capture_default(false);
+    app.parse_complete_callback([&] { divs::log::configure(common.log_level, 0, 1); });
+    CLI11_PARSE(app, argc, argv);
+    return static_cast<int>(divs::ExitCode::ok);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        return run(argc, argv);
+    } catch (const divs::Error& e) {
+        std::fprintf(stderr, "divs: %s\n", e.what());
+        return static_cast<int>(e.code());
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "divs: unexpected: %s\n", e.what());
+        return static_cast<int>(divs::ExitCode::failure);
+    }
+}

@@ -1,0 +1,50 @@
+#include <catch2/catch.hpp>
+
+#include "divs/core/config.hpp"
+#include "divs/core/error.hpp"
+
+using Catch::Matchers::Contains;
+using divs::Config;
+
+TEST_CASE("values come from the file, then from overrides, then from defaults") {
+    Config config = Config::from_text("[train]\nepochs = 3\nname = \"a\"\n", "t.toml", {"train.epochs=5", "data.path=/x y"});
+    auto train = config.section("train");
+    CHECK(train.get("epochs", 1) == 5);
+    CHECK(train.get("name", "") == "a");
+    CHECK(train.get("rate", 0.5) == 0.5);
+    CHECK(config.section("data").get("path", "") == "/x y");
+    CHECK_NOTHROW(config.finish());
+}
+
+TEST_CASE("a typo in a key is an error that suggests the near key") {
+    Config config = Config::from_text("[train]\nepoch = 3\n", "t.toml");
+    config.section("train").get("epochs", 1);
+    CHECK_THROWS_WITH(config.finish(), Contains("t.toml:2") && Contains("train.epoch") && Contains("\"train.epochs\""));
+}
+
+TEST_CASE("wrong types, ranges and choices name the key and what was expected") {
+    Config config = Config::from_text("[a]\nn = \"x\"\nm = 7\nk = \"glodal\"\n", "t.toml");
+    auto a = config.section("a");
+    CHECK_THROWS_WITH(a.get("n", 1), Contains("a.n") && Contains("whole number"));
+    CHECK_THROWS_WITH(a.get("m", 1, 0, 5), Contains("a.m = 7") && Contains("0 to 5"));
+    CHECK_THROWS_WITH(a.choice("k", "local", {"local", "global"}), Contains("did you mean \"global\""));
+}
+
+TEST_CASE("bad syntax names file, line and column") {
+    CHECK_THROWS_WITH(Config::from_text("[a\n", "t.toml"), Contains("t.toml:1:"));
+    CHECK_THROWS_AS(Config("/nonexistent/x.toml"), divs::InputError);
+}
+
+TEST_CASE("the effective configuration reads back to the same values") {
+    Config config = Config::from_text("[a]\ns = \"q\\\"\\n\"\nv = [1.5, 2.0]\n");
+    auto a = config.section("a");
+    const auto s = a.get("s", "");
+    const auto v = a.numbers("v", {});
+    const auto d = a.get("d", 0.1);
+    Config again = Config::from_text(config.to_toml());
+    auto b = again.section("a");
+    CHECK(b.get("s", "") == s);
+    CHECK(b.numbers("v", {}) == v);
+    CHECK(b.get("d", 0.0) == d);
+    CHECK_NOTHROW(again.finish());
+}
