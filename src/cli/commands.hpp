@@ -15,4 +15,6 @@ struct Common {
     std::vector<std::string> overrides;  // --set section.key=value
 };
 
+void add_bench(CLI::App& app, Common& common);
+
 }  // namespace divs::cli

@@ -19,7 +19,13 @@ int run(int argc, char** argv) {
         ->expected(1)
         ->always_capture_default(false);
     app.parse_complete_callback([&] { divs::log::configure(common.log_level, 0, 1); });
-    CLI11_PARSE(app, argc, argv);
+    divs::cli::add_bench(app, common);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        const int failed = app.exit(e);  // prints help or what is wrong
+        return static_cast<int>(failed ? divs::ExitCode::usage : divs::ExitCode::ok);
+    }
     return static_cast<int>(divs::ExitCode::ok);
 }
 

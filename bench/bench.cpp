@@ -1,0 +1,13 @@
+// The `divs bench` command: one subcommand a benchmark.
+#include "bench.hpp"
+
+#include "commands.hpp"
+
+namespace divs::cli {
+
+void add_bench(CLI::App& app, Common&) {
+    CLI::App& bench = *app.add_subcommand("bench", "Measure: each benchmark prints a table, and JSON with --json FILE");
+    bench.require_subcommand(1);
+}
+
+}  // namespace divs::cli
