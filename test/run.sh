@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs all tests: once as released, once under AddressSanitizer and
+# UndefinedBehaviorSanitizer, and what has threads under ThreadSanitizer.
+#   DIVS_DATA=FOLDER   real recordings; tests on them are skipped where it is not set
+#   DIVS_PRESETS=...   "release asan tsan" by default
+set -euo pipefail
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$top"
+"$top/jobs/install_packages.sh" build run test
+export DIVS_WERROR=ON
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+[ -z "${DIVS_DATA:-}" ] || DIVS_DATA=$(cd "$DIVS_DATA" && pwd)
+[ -n "${DIVS_DATA:-}" ] || echo "DIVS_DATA is not set: tests on real recordings will be skipped"
+
+suppressions=$top/test/sanitizers
+export ASAN_OPTIONS="fast_unwind_on_malloc=0:detect_leaks=1"
+export LSAN_OPTIONS="suppressions=$suppressions/lsan.supp:print_suppressions=0"
+export UBSAN_OPTIONS="print_stacktrace=1"
+export TSAN_OPTIONS="ignore_noninstrumented_modules=1:suppressions=$suppressions/tsan.supp:halt_on_error=1"
+
+failed=()
+for preset in ${DIVS_PRESETS:-release asan tsan}; do
+    folder=$("$top/jobs/build.sh" "$preset")
+    select=()
+    [ "$preset" != tsan ] || select=(-L threads)          # the rest has nothing for it to see
+    [ "$preset" != asan ] || select=(-LE not_sanitized)   # long runs whose code paths others cover
+    echo "== $preset"
+    (cd "$folder" && timeout -k 30 "${DIVS_TEST_TIMEOUT:-2400}" \
+        ctest --output-on-failure -j "$(nproc)" "${select[@]}") || failed+=("$preset")
+done
+[ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}"; exit 1; }
