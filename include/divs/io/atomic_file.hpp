@@ -1,0 +1,29 @@
+// Files that appear whole or not at all, whatever happens to the process or the machine meanwhile.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string_view>
+
+namespace divs::io {
+
+// Writes all pieces, in order, to ".NAME.tmp-PID" beside the target, fsyncs it, renames it to the target and
+// fsyncs the folder. Throws StorageError with the system's words (disk full, no permission); the temporary
+// file is then gone and an older target untouched.
+void write_atomically(const std::filesystem::path& target,
+                      std::span<const std::span<const std::byte>> pieces);
+void write_atomically(const std::filesystem::path& target, std::string_view text);
+
+// Removes what killed processes left of write_atomically() in this folder. Only for whoever alone writes
+// there.
+void remove_stale_temporaries(const std::filesystem::path& folder);
+
+// Makes a second name for a file (a hard link, or a copy where the file system has none), replacing `target`
+// at once.
+void link_atomically(const std::filesystem::path& existing, const std::filesystem::path& target);
+
+// Makes a folder and its parents; StorageError where that fails or where a file is in the way.
+void make_folder(const std::filesystem::path& folder);
+
+}  // namespace divs::io
