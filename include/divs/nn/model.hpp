@@ -4,7 +4,6 @@
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -18,9 +17,10 @@ namespace divs::nn {
 inline constexpr int model_input = -1;
 
 struct Node {
-    std::string name;         // prefix of its parameters: "layer1.0.conv1"
+    std::string name;  // prefix of its parameters: "layer1.0.conv1"; unique in its model
     Op op;
     std::vector<int> inputs;  // nodes before this one, or model_input
+    friend bool operator==(const Node& a, const Node& b);
 };
 
 // Everything that describes a model but its weights. The last node gives the logits.
@@ -30,22 +30,56 @@ struct ModelSpec {
     int classes = 0;
     std::array<float, 3> mean{0.485F, 0.456F, 0.406F}, deviation{0.229F, 0.224F, 0.225F};
     std::vector<Node> nodes;
+    friend bool operator==(const ModelSpec& a, const ModelSpec& b) = default;
 };
 
 struct ModelSize {
     int classes = 0, frames = 1, height = 0, width = 0;
 };
 
-// tiny, alexnet, resnet18, resnet50, mobilenet_v2 (torchvision's names and shapes), tsm_resnet18, tsm_resnet50.
-// An image model with frames > 1 averages the logits of its frames. ConfigError suggests the nearest name.
+// tiny, alexnet, resnet18, resnet50, mobilenet_v2 (torchvision's names and shapes), tsm_resnet18,
+// tsm_resnet50. An image model with frames > 1 averages the logits of its frames. ConfigError suggests the
+// nearest name.
 ModelSpec zoo_model(std::string_view name, const ModelSize& size);
 std::vector<std::string> zoo_names();
 
-// The text form, one operation a line (see datasets/README.md's neighbour, docs in README "Your own model").
+// The text form, one operation a line:
+//
+//   line      = [ [ NAME "=" ] OPERATION { FLAG | KEY "=" VALUE } [ "from=" NAME { "," NAME } ] ] [ "#"
+//   comment ]
+//
+//   conv      out=N kernel=N|HxW stride=N|HxW pad=N|HxW dilation=N|HxW groups=N bias
+//   norm      relu|relu6 epsilon=X momentum=X         batch norm; with two inputs the second is added before
+//   the relu relu, relu6 add       relu|relu6                              from=a,b maxpool, avgpool
+//   kernel=N|HxW stride=N|HxW (default: the kernel) pad=N|HxW adaptive_pool      out=N|HxW (default 1: the
+//   mean over the image) linear    out=N|classes bias=false                of the flattened (C, H, W) dropout
+//   rate=X shift     divisor=N                               temporal shift between the frames of a clip
+//   frame_mean                                        the mean over the frames of a clip
+//
+// A line reads the line before it (the first one reads the model's input) unless `from` names others; `input`
+// is the model's input. A line without a name is called after its operation and its line: "conv7". Where a
+// model for clips has no frame_mean, one is added at its end. Norms, additions and activations in a row are
+// fused into one operation. ConfigError names `origin`, the line, the word and the nearest known word.
 ModelSpec parse_model(std::string_view text, const ModelSize& size, std::string_view origin = "model");
-// The JSON form that exports and checkpoints carry; from_json(to_json(spec)) == spec.
+// The text that parse_model reads back into the same nodes.
+std::string to_text(const ModelSpec& spec);
+
+// The JSON form that exports and checkpoints carry; from_json(to_json(spec)) == spec. InputError on anything
+// that is not a valid model: the text may come from a foreign file.
 std::string to_json(const ModelSpec& spec);
 ModelSpec from_json(std::string_view json);
+
+// Checks names, wiring, sizes and that the last node gives (clips, 1, 1, classes). ConfigError names the
+// node.
+void validate(const ModelSpec& spec);
+// The output shape of every node for this many clips.
+std::vector<Shape> node_shapes(const ModelSpec& spec, int clips);
+// The shapes that one node reads.
+std::vector<Shape> input_shapes(const ModelSpec& spec, const std::vector<Shape>& outputs, const Node& node,
+                                int clips);
+// Batch norm, addition and activation in a row become one BatchNorm where nobody else reads what lies
+// between. The names of the parameters stay.
+ModelSpec fuse(ModelSpec spec);
 
 // Where one parameter or buffer lies in its arena.
 struct ParameterView {
@@ -63,9 +97,9 @@ struct GradientRange {
 };
 
 struct Batch {
-    std::span<const std::uint8_t> pixels;     // (clips, frames, H, W, 3)
-    std::span<const std::int32_t> labels;     // clips
-    std::span<const std::uint64_t> samples;   // clips
+    std::span<const std::uint8_t> pixels;    // (clips, frames, H, W, 3)
+    std::span<const std::int32_t> labels;    // clips
+    std::span<const std::uint64_t> samples;  // clips
     std::uint64_t seed = 0, epoch = 0;
     int clips() const noexcept { return static_cast<int>(samples.size()); }
 };
@@ -75,42 +109,73 @@ struct LossSettings {
     std::vector<float> class_weights;
 };
 
+struct InitialiseOptions {
+    bool zero_residual_norms =
+        false;  // the norm that closes a residual branch starts as zero (He et al., 1812.01187)
+};
+
+// Where the last train_step spent its time.
+struct StepSeconds {
+    double upload = 0, forward = 0, loss = 0, backward = 0;
+};
+
+// One operation's share of the time since profile(true).
+struct NodeSeconds {
+    std::string name;
+    double forward = 0, backward = 0;  // sums over calls
+    std::int64_t calls = 0;
+    double multiply_adds = 0;  // forward, of the last batch
+};
+
 class Model {
   public:
     Model(ModelSpec spec, std::shared_ptr<Backend> backend, Reducer* norm_reducer = nullptr);
     ~Model();
+    Model(Model&&) noexcept;
 
     const ModelSpec& spec() const noexcept;
     Backend& backend() noexcept;
 
-    // He initialisation for convolutions (fan out), torch's defaults for linear layers, ones and zeros for norms:
-    // a function of the seed and the parameter's name alone.
-    void initialise(std::uint64_t seed);
+    // Convolutions: He, fan out, or fan in where they have a bias and so no norm behind them (He et al.,
+    // 1502.01852). Linear layers: torch's default, or torchvision's for mobilenet_v2. Norms: ones and zeros.
+    // Every number is a function of the seed, the parameter's name and the element.
+    void initialise(std::uint64_t seed, const InitialiseOptions& options = {});
 
     std::span<float> parameters() noexcept;  // one flat arena, in layer order
-    std::span<float> gradients() noexcept;   // the same layout
+    std::span<float> gradients() noexcept;   // the same layout; padding stays zero
     std::span<float> buffers() noexcept;     // running statistics
     const std::vector<ParameterView>& parameter_views() const noexcept;
     const std::vector<ParameterView>& buffer_views() const noexcept;
-    void freeze(const std::vector<std::string>& prefixes);  // ConfigError where a prefix names nothing
+    // Freezes the parameters whose names begin with one of the prefixes (whole parts: "layer1" is not
+    // "layer10"); an empty list frees all. ConfigError where a prefix names nothing. Gradients of frozen
+    // parameters are zero; norms keep counting their running statistics, as in torch.
+    void freeze(const std::vector<std::string>& prefixes);
     std::vector<UpdateRange> update_ranges() const;
 
-    // Called during backward, from the last layer to the first, each time a range of the gradient arena is final.
+    // Called during backward, from the last layer to the first, each time a range of the gradient arena is
+    // final. The ranges of a step are contiguous and descending and cover the whole arena, padding included,
+    // exactly once.
     using GradientReady = std::function<void(GradientRange)>;
 
-    // Forward, loss and backward of one batch in training mode. Gradients are of the *sum* of the losses. With an
-    // empty batch: the gradients are zeroed, the norms' reductions are joined, and every range is announced in the
-    // same order.
+    // Forward, loss and backward of one batch in training mode. Gradients are of the *sum* of the losses.
+    // With an empty batch: the gradients are zeroed, the norms' reductions are joined, and every range is
+    // announced in the same order. InputError names the sample whose label is out of range.
     LossSum train_step(const Batch& batch, const LossSettings& loss, const GradientReady& ready);
 
     // Logits (clips, classes) in evaluation mode, on the host. Labels are not needed.
     void predict(const Batch& batch, std::span<float> logits);
 
-    // The name of the first node whose last output holds a value that is not finite; empty if all are finite.
+    // After a call whose loss, logits or gradients were not finite: the first node whose output was not
+    // finite, or else the last parameter (the first in backward order) whose gradient is not. Empty if all
+    // are finite.
     std::string first_not_finite();
 
-    double multiply_adds(int clips) const;    // forward pass
-    std::size_t activation_bytes() const;     // held now, all cached plans together
+    double multiply_adds(int clips) const;  // forward pass
+    std::size_t activation_bytes() const;   // held now; all cached plans share them
+
+    const StepSeconds& last_step() const noexcept;
+    void profile(bool on);  // starts the per-operation times again from zero
+    std::vector<NodeSeconds> profile() const;
 
   private:
     struct Impl;
