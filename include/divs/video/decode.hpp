@@ -21,7 +21,7 @@ struct Shard {
     std::uint32_t file = 0;  // number in the data set
     std::uint32_t first_packet = 0, end_packet = 0;
     std::uint32_t preroll_packets = 0;  // packets before first_packet to decode and drop (allow_preroll only)
-    std::uint32_t frames = 0;           // undamaged packets: frames that the index promises
+    std::uint32_t frames = 0;           // frames that the index promises
     std::uint64_t bytes = 0;
 };
 
@@ -34,7 +34,7 @@ struct ShardOptions {
 std::vector<Shard> plan_shards(const VideoIndex& index, std::uint32_t file, std::uint32_t first_id,
                                const ShardOptions& options);
 
-// A decoded picture. Times are best_effort_timestamp in the stream's time base.
+// A decoded picture. Its time is the pts that the index has for it, in the stream's time base.
 class Frame {
   public:
     Frame();

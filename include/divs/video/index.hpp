@@ -29,7 +29,12 @@ struct PacketInfo {
     bool key = false;      // the container's key flag
     bool safe_cut = false; // decoding may start here and needs nothing earlier
     bool recovery = false; // decoding may start here, at the price of frames that are repeated (allow_preroll)
-    bool damaged = false;  // flagged corrupt, empty or impossible to parse
+    bool damaged = false;  // flagged corrupt, empty or impossible to parse: never given to a decoder
+    bool shown = true;     // false where decoding it gives no frame of its own: an invisible VP8 frame, a second field,
+                           // what an edit list cuts away, leading pictures of the first key frame
+
+    // True where the index promises a frame at this pts.
+    bool gives_frame() const noexcept { return shown && !damaged; }
 };
 
 struct VideoIndex {
@@ -42,6 +47,9 @@ struct VideoIndex {
     int width = 0, height = 0;
     Rational time_base{1, 1}, frame_rate{0, 1};
     bool image = false;       // a one-frame video
+    // The container's presentation times are missing, repeated or go back: the pts above were made from its dts or by
+    // counting, rise strictly in decode order, and decoders give them to the frames in the order they come out.
+    bool numbered = false;
     std::vector<PacketInfo> packets;  // in decode order
     std::string quarantine;   // why the file cannot be used; empty when it can
 
@@ -50,6 +58,7 @@ struct VideoIndex {
 };
 
 // Never throws for a bad file: the reason stands in `quarantine`. Damaged packets are marked and kept out of counts.
+// Opens local regular files only, of a fixed list of formats, and nothing that a file points to.
 VideoIndex index_video(const std::filesystem::path& file, const OpenLimits& limits = {});
 
 // True where the file has not changed since it was indexed (size, time and fingerprint).
