@@ -1,5 +1,5 @@
-// Gradient buckets: ranges of the gradient arena, filled from the last layer backwards, each reduced as soon as it is
-// full while earlier layers still compute (Li et al., "PyTorch Distributed", VLDB 2020).
+// Gradient buckets: ranges of the gradient arena, filled from the last layer backwards, each reduced as soon
+// as it is full while earlier layers still compute (Li et al., "PyTorch Distributed", VLDB 2020).
 #pragma once
 
 #include <cstddef>
@@ -15,17 +15,17 @@ struct Range {
 };
 
 // Cuts an arena of `size` elements into buckets of about `bucket_bytes`, from the end backwards, at the given
-// boundaries (starts of parameters, ascending). The first bucket to fill (the last in the arena) is kept at most
-// `first_bytes`, so that reduction starts early.
-std::vector<Range> plan_buckets(std::span<const std::size_t> boundaries, std::size_t size, std::size_t bucket_bytes,
-                                std::size_t first_bytes);
+// boundaries (starts of parameters, ascending). The first bucket to fill (the last in the arena) is kept at
+// most `first_bytes`, so that reduction starts early.
+std::vector<Range> plan_buckets(std::span<const std::size_t> boundaries, std::size_t size,
+                                std::size_t bucket_bytes, std::size_t first_bytes);
 
 class BucketReducer {
   public:
     BucketReducer(World& world, std::span<float> gradients, std::vector<Range> buckets, bool overlap = true);
 
-    // A range of the arena is final (called in descending order). Posts every bucket that it completes; with overlap
-    // off, all are posted by finish().
+    // A range of the arena is final (called in descending order). Posts every bucket that it completes; with
+    // overlap off, all are posted by finish().
     void ready(Range range);
     // Waits for all buckets of the step. Seconds that the wait blocked: exposed communication.
     double finish();

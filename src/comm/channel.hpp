@@ -1,0 +1,106 @@
+// Messages between this rank and its peers: started without waiting, counted per tier, and held back where a
+// slower link is emulated. Used by the thread that calls MPI only.
+#pragma once
+
+#include <mpi.h>
+
+#include <array>
+#include <atomic>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+
+#include "divs/comm/world.hpp"
+#include "environment.hpp"
+
+namespace divs::comm {
+
+// Longest message in bytes: what is longer goes in pieces, so no count comes near INT_MAX.
+inline constexpr std::size_t piece_bytes = std::size_t{4} << 20;
+
+// Independent orders of messages between two ranks in one operation.
+inline constexpr int max_slots = 8;
+
+// One message on its way. Its buffer must live until test() has been true.
+class Transfer {
+  public:
+    Transfer() = default;
+
+  private:
+    friend class Channel;
+    enum class State { held, moving, done } state_ = State::done;
+    MPI_Request request_ = MPI_REQUEST_NULL;
+    const std::byte* data_ = nullptr;  // of a send that is held back
+    std::size_t bytes_ = 0;
+    int peer_ = 0, tag_ = 0;
+    bool receiving_ = false;
+    double due_ = 0;
+};
+
+class Channel {
+  public:
+    Channel(const Environment& environment, const WorldOptions& options, ByteLedger& ledger);
+
+    int rank() const noexcept { return topology_.rank; }
+    int size() const noexcept { return topology_.size; }
+    MPI_Comm communicator() const noexcept { return communicator_; }
+
+    // Messages of two operations never match each other: a program whose ranks disagree hangs where it went
+    // wrong.
+    void begin_operation(std::uint64_t number) noexcept {
+        tag_base_ = static_cast<int>(number % 2048) * max_slots;
+    }
+
+    // At most piece_bytes. Two messages to one peer in one slot arrive in order.
+    Transfer send(const void* data, std::size_t bytes, int peer, int slot = 0);
+    Transfer receive(void* data, std::size_t bytes, int peer, int slot = 0);
+
+    // Lets MPI work on what it took over: buffered messages that are not yet out.
+    void nudge();
+
+    // A message from this rank to itself, which needs no MPI, for the ledger.
+    void count_local(std::size_t bytes) noexcept { ledger_.add(Tier::edge, bytes); }
+
+    // Moves the message along; true when it has arrived or its buffer is free. CommunicationError where what
+    // arrived has another length: then the ranks disagree about the operation.
+    bool test(Transfer& transfer);
+    bool test(std::span<Transfer> transfers);
+
+    // co_await channel.pause(): back to whoever drives the operation.
+    auto pause() noexcept {
+        struct Awaiter {
+            Channel& channel;
+            bool await_ready() noexcept { return false; }
+            void await_suspend(std::coroutine_handle<> paused) noexcept { channel.paused_ = paused; }
+            void await_resume() noexcept {}
+        };
+        return Awaiter{*this};
+    }
+    std::coroutine_handle<> paused() const noexcept { return paused_; }
+
+    // Counts messages started and finished: what the watchdog and the back-off look at.
+    const std::atomic<std::uint64_t>& progress() const noexcept { return progress_; }
+    void count_progress() noexcept { progress_.fetch_add(1, std::memory_order_relaxed); }
+    // When the next message that is held back is due (now_seconds()); far in the future where there is none.
+    // Set anew by the tests since the last call.
+    double take_next_due() noexcept;
+
+  private:
+    void start(Transfer& transfer);
+    double delivery_time(Tier tier, std::size_t bytes) noexcept;
+
+    static constexpr double never = std::numeric_limits<double>::infinity();
+    const Topology& topology_;
+    MPI_Comm communicator_;
+    std::array<WorldOptions::Link, 3> links_;  // by tier
+    std::array<double, 3> link_free_{};        // when this rank's link of the tier has sent what it was given
+    ByteLedger& ledger_;
+    int tag_base_ = 0;
+    std::coroutine_handle<> paused_;
+    std::atomic<std::uint64_t> progress_{0};
+    double next_due_ = never;
+};
+
+}  // namespace divs::comm

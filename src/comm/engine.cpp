@@ -1,0 +1,247 @@
+#include "engine.hpp"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <utility>
+
+#include "divs/core/clock.hpp"
+#include "divs/core/error.hpp"
+#include "signals.hpp"
+
+namespace divs::comm {
+namespace {
+
+std::exception_ptr not_run(const Work::State& state, int rank, std::string_view reason) {
+    return std::make_exception_ptr(CommunicationError(
+        fmt::format("rank {}: operation {} \"{}\" was not run: {}", rank, state.number, state.what, reason)));
+}
+
+std::string message_of(const std::exception_ptr& error) {
+    try {
+        std::rethrow_exception(error);
+    } catch (const std::exception& e) {
+        return e.what();
+    }
+}
+
+}  // namespace
+
+Engine::Engine(const WorldOptions& options) : options_(options), watchdog_(options.timeout_seconds) {
+    if (!options_.thread) {
+        open();
+        watchdog_.set_watched(false);
+        return;
+    }
+    std::promise<void> opened;
+    auto ready = opened.get_future();
+    {
+        const SignalsBlocked blocked;
+        thread_ = std::thread([this, &opened] { thread_main(opened); });
+    }
+    try {
+        ready.get();
+    } catch (...) {
+        thread_.join();
+        throw;
+    }
+}
+
+Engine::~Engine() {
+    if (thread_.joinable()) {
+        {
+            std::lock_guard lock(mutex_);
+            closing_ = true;
+        }
+        posted_.notify_all();
+        thread_.join();
+    } else if (channel_ && !options_.thread) {
+        watchdog_.set_watched(true);
+        Backoff backoff;
+        while (!leaving_ && (current_ || take_next())) advance(backoff);
+        close();
+    }
+}
+
+void Engine::open() {
+    watchdog_.begin(0, "start of MPI", nullptr);
+    environment_.emplace(options_.cluster_size);
+    channel_.emplace(*environment_, options_, ledger_);
+    topology_ = environment_->topology();
+    watchdog_.know_rank(topology_.rank, topology_.host);
+    watchdog_.end();
+}
+
+void Engine::close() {
+    if (leaving_) cancel_all("communication ended");
+    if (leaving_ || failure_)
+        environment_->abandon();
+    else
+        watchdog_.begin(posts_ + 1, "end of MPI", nullptr);
+    environment_.reset();
+    watchdog_.end();
+}
+
+void Engine::thread_main(std::promise<void>& opened) {
+    Backoff::sharpen_sleep();
+    try {
+        open();
+    } catch (...) {
+        opened.set_exception(std::current_exception());
+        return;
+    }
+    opened.set_value();
+    serve();
+    close();
+}
+
+void Engine::serve() {
+    Backoff backoff;
+    while (!leaving_ && (current_ || wait_for_operation())) {
+        abort_if_asked();
+        advance(backoff);
+    }
+    abort_if_asked();
+}
+
+// False when there is none left and the engine closes.
+bool Engine::wait_for_operation() {
+    const auto awake = [&] { return !queue_.empty() || closing_ || leaving_ || abort_code_ >= 0; };
+    std::unique_lock lock(mutex_);
+    while (!posted_.wait_for(lock, std::chrono::milliseconds(5), awake)) {
+        lock.unlock();
+        channel_->nudge();
+        lock.lock();
+    }
+    return !queue_.empty() || abort_code_ >= 0;
+}
+
+bool Engine::take_next() {
+    {
+        std::lock_guard lock(mutex_);
+        if (queue_.empty()) return false;
+        current_.emplace(std::move(queue_.front()));
+        queue_.pop_front();
+    }
+    {
+        std::lock_guard lock(current_->state->mutex);
+        current_->state->start = now_seconds();
+    }
+    watchdog_.begin(current_->state->number, current_->state->what, &channel_->progress());
+    return true;
+}
+
+// Moves the current operation on. True when it ended.
+bool Engine::step() {
+    if (!current_ && !take_next()) return true;
+    Operation& operation = *current_;
+    if (failure_) {
+        finish(not_run(*operation.state, topology_.rank, message_of(failure_)));
+        return true;
+    }
+    try {
+        if (operation.started) {
+            channel_->paused().resume();
+        } else {
+            operation.started = true;
+            channel_->begin_operation(operation.state->number);
+            operation.task = operation.start(*channel_);
+            operation.task.handle().resume();
+        }
+    } catch (...) {
+        failure_ = std::current_exception();
+    }
+    if (!failure_ && !operation.task.done()) return false;
+    if (!failure_) failure_ = operation.task.error();
+    finish(failure_);
+    return true;
+}
+
+void Engine::finish(std::exception_ptr error) {
+    watchdog_.end();
+    const std::shared_ptr<Work::State> state = std::move(current_->state);
+    current_.reset();
+    std::lock_guard lock(state->mutex);
+    state->end = now_seconds();
+    state->error = std::move(error);
+    state->done = true;
+    state->finished.notify_all();
+}
+
+std::shared_ptr<Work::State> Engine::post(std::string_view what, Start start) {
+    auto state = std::make_shared<Work::State>();
+    state->what = what;
+    if (!options_.thread) state->engine = this;
+    {
+        std::lock_guard lock(mutex_);
+        if (leaving_)
+            throw_error<CommunicationError>("rank {}: \"{}\" posted after communication ended",
+                                            topology_.rank, what);
+        state->number = ++posts_;
+        queue_.push_back({state, std::move(start), {}});
+    }
+    posted_.notify_one();
+    poll();
+    return state;
+}
+
+void Engine::poll() {
+    if (options_.thread || leaving_) return;
+    while (step() && (current_ || take_next())) {
+    }
+}
+
+// One turn of whoever runs the operations.
+void Engine::advance(Backoff& backoff) {
+    const std::uint64_t seen = channel_->progress();
+    if (step() || channel_->progress() != seen)
+        backoff.reset();
+    else
+        backoff.wait(channel_->take_next_due());
+}
+
+void Engine::run_until(const Work::State& state) {
+    watchdog_.set_watched(true);
+    Backoff backoff;
+    for (;;) {
+        {
+            std::lock_guard lock(state.mutex);
+            if (state.done) break;
+        }
+        advance(backoff);
+    }
+    watchdog_.set_watched(false);
+}
+
+// Whoever waits for an operation that will never run must hear of it.
+void Engine::cancel_all(std::string_view reason) noexcept {
+    while (current_ || take_next()) finish(not_run(*current_->state, topology_.rank, reason));
+}
+
+void Engine::leave() noexcept {
+    {
+        std::lock_guard lock(mutex_);
+        leaving_ = true;
+    }
+    posted_.notify_all();
+    if (thread_.joinable()) thread_.join();
+}
+
+void Engine::abort_if_asked() {
+    if (abort_code_ >= 0) MPI_Abort(MPI_COMM_WORLD, abort_code_);
+}
+
+void Engine::abort(int code) noexcept {
+    {
+        std::lock_guard lock(mutex_);
+        abort_code_ = code;
+    }
+    posted_.notify_all();
+    if (!options_.thread) abort_if_asked();
+    // The thread that may call MPI does it at its next turn; where it hangs inside a call, the exit code must
+    // do.
+    std::this_thread::sleep_for(std::chrono::seconds(5));
+    _exit(code);
+}
+
+}  // namespace divs::comm
