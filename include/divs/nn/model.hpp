@@ -124,7 +124,7 @@ struct NodeSeconds {
     std::string name;
     double forward = 0, backward = 0;  // sums over calls
     std::int64_t calls = 0;
-    double multiply_adds = 0;  // forward, of the last batch
+    double multiply_adds = 0;  // forward, of one clip
 };
 
 class Model {

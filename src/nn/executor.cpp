@@ -1,0 +1,229 @@
+#include "executor.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "divs/core/clock.hpp"
+#include "divs/core/error.hpp"
+
+namespace divs::nn {
+namespace {
+
+// Batch sizes change while the scheduler balances, and the last batch of an epoch is smaller; more kept plans
+// would only hold memory.
+constexpr std::size_t kept_plans = 6;
+
+std::vector<std::span<float>> spans(const std::shared_ptr<Storage>& storage,
+                                    const std::vector<ParameterView>& views, const ViewRange& range) {
+    std::vector<std::span<float>> parts;
+    for (std::size_t v = range.first; v < range.first + range.count; ++v)
+        parts.emplace_back(storage->data() + views[v].offset, views[v].size);
+    return parts;
+}
+
+std::vector<bool> learning_nodes(const ArenaLayout& layout) {
+    std::vector<bool> learns;
+    for (const ViewRange& range : layout.node_parameters) {
+        const auto first = layout.parameters.begin() + static_cast<std::ptrdiff_t>(range.first);
+        learns.push_back(std::any_of(first, first + static_cast<std::ptrdiff_t>(range.count),
+                                     [](const ParameterView& view) { return !view.frozen; }));
+    }
+    return learns;
+}
+
+}  // namespace
+
+Executor::Executor(const ModelSpec& spec, Backend& backend, const ArenaLayout& layout,
+                   const ModelMemory& memory, Reducer* reducer)
+    : spec_(spec), backend_(backend), layout_(layout), memory_(memory), reducer_(reducer) {
+    for (std::size_t i = 0; i < spec.nodes.size(); ++i) {
+        Parameters p;
+        p.values = spans(memory.parameters, layout.parameters, layout.node_parameters[i]);
+        p.buffers = spans(memory.buffers, layout.buffers, layout.node_buffers[i]);
+        inference_parameters_.push_back(p);
+        p.gradients = spans(memory.gradients, layout.parameters, layout.node_parameters[i]);
+        training_parameters_.push_back(std::move(p));
+    }
+}
+
+ExecutionPlan& Executor::plan(int clips, bool training) {
+    const auto found = std::find_if(plans_.begin(), plans_.end(), [&](const auto& p) {
+        return p->clips() == clips && p->training() == training;
+    });
+    if (found != plans_.end()) {
+        std::rotate(plans_.begin(), found, found + 1);
+    } else {
+        if (plans_.size() == kept_plans) plans_.pop_back();
+        plans_.insert(plans_.begin(), std::make_unique<ExecutionPlan>(spec_, backend_, clips, training,
+                                                                      learning_nodes(layout_), reducer_));
+    }
+    ExecutionPlan& current = *plans_.front();
+    provide(current);
+    return current;
+}
+
+// Memory only grows; the old block goes before the new one comes, since both at once may not fit.
+void Executor::provide(ExecutionPlan& plan) {
+    if (!tensors_ || tensors_->bytes() < plan.tensor_bytes()) {
+        for (const auto& p : plans_) p->bind(nullptr);
+        tensors_.reset();
+        tensors_ = backend_.allocate(plan.tensor_bytes());
+    }
+    if (!workspace_ || workspace_->bytes() < plan.workspace_bytes()) {
+        workspace_.reset();
+        workspace_ = backend_.allocate(std::max<std::size_t>(plan.workspace_bytes(), 64));
+    }
+    plan.bind(tensors_);
+}
+
+ExecutionPlan& Executor::any_training_plan() {
+    for (const auto& p : plans_)
+        if (p->training()) return *p;
+    return plan(1, true);
+}
+
+void Executor::upload(ExecutionPlan& plan, const Batch& batch) {
+    const std::size_t expected = plan.input().shape().size();
+    if (batch.pixels.size() != expected)
+        throw_error<Error>("model {}: {} bytes of pixels for {} clips, expected {}", spec_.architecture,
+                           batch.pixels.size(), batch.clips(), expected);
+    backend_.upload_pixels(batch.pixels.data(), spec_.mean.data(), spec_.deviation.data(), plan.input());
+}
+
+StepContext Executor::context(const NodePlan& node, const Batch& batch) const {
+    return {batch.seed, batch.epoch, batch.samples, node.rows_per_clip};
+}
+
+void Executor::forward(ExecutionPlan& plan, const Batch& batch, bool check) {
+    const auto& parameters = plan.training() ? training_parameters_ : inference_parameters_;
+    auto& nodes = plan.nodes();
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+        NodePlan& node = nodes[i];
+        const double start = profiling_ ? now_seconds() : 0;
+        node.operation->forward(node.inputs, node.output, parameters[i], context(node, batch),
+                                workspace_->data());
+        if (profiling_) profile_[i].forward += now_seconds() - start;
+        if (check && not_finite_.empty() && !finite(node.output)) not_finite_ = spec_.nodes[i].name;
+    }
+}
+
+void Executor::backward(ExecutionPlan& plan, const Batch& batch, const Model::GradientReady& ready) {
+    auto& nodes = plan.nodes();
+    std::size_t announced = layout_.parameter_elements;
+    for (std::size_t i = nodes.size(); i-- > 0;) {
+        NodePlan& node = nodes[i];
+        if (node.backward) {
+            const double start = profiling_ ? now_seconds() : 0;
+            node.operation->backward(node.inputs, node.output, node.gradient, node.input_gradients,
+                                     training_parameters_[i], context(node, batch), workspace_->data());
+            for (GradientPart& part : node.parts) backend_.accumulate(part.part, *part.target);
+            if (profiling_) profile_[i].backward += now_seconds() - start;
+        }
+        announce(i, node.backward, announced, ready);
+    }
+}
+
+void Executor::announce(std::size_t i, bool computed, std::size_t& announced,
+                        const Model::GradientReady& ready) {
+    const ViewRange& range = layout_.node_parameters[i];
+    if (range.count == 0) return;
+    const std::size_t begin = layout_.parameters[range.first].offset;
+    if (!computed) {
+        zero_gradients(begin, announced);
+    } else {
+        for (std::size_t v = range.first; v < range.first + range.count; ++v)
+            if (const ParameterView& view = layout_.parameters[v]; view.frozen)
+                zero_gradients(view.offset, view.offset + view.size);
+    }
+    if (ready) ready({begin, announced});
+    announced = begin;
+}
+
+void Executor::zero_gradients(std::size_t begin, std::size_t end) {
+    static constexpr std::size_t block = 1 << 14;
+    static constexpr float zeros[block] = {};
+    for (; begin < end; begin += block) {
+        Tensor view = arena_view(memory_.gradients, begin, std::min(block, end - begin));
+        backend_.upload(zeros, view);
+    }
+}
+
+LossSum Executor::step(const Batch& batch, const LossSettings& loss, const Model::GradientReady& ready) {
+    ExecutionPlan& current = plan(batch.clips(), true);
+    Stopwatch watch;
+    not_finite_.clear();
+    upload(current, batch);
+    seconds_.upload = watch.lap();
+    forward(current, batch, false);
+    seconds_.forward = watch.lap();
+    NodePlan& last = current.nodes().back();
+    const LossSum sum =
+        backend_.softmax_cross_entropy(last.output, batch.labels, loss.class_weights, loss.smoothing,
+                                       last.backward ? &last.gradient : nullptr);
+    // Now, for backward writes gradients over the outputs.
+    if (sum.first_not_finite >= 0 || !std::isfinite(sum.loss)) {
+        for (std::size_t i = 0; i < current.nodes().size() && not_finite_.empty(); ++i)
+            if (const NodePlan& node = current.nodes()[i];
+                current.alive_at_loss(node) && !finite(node.output))
+                not_finite_ = spec_.nodes[i].name;
+    }
+    seconds_.loss = watch.lap();
+    backward(current, batch, ready);
+    seconds_.backward = watch.lap();
+    if (profiling_)
+        for (NodeSeconds& node : profile_) ++node.calls;
+    scan_gradients_ = true;
+    return sum;
+}
+
+void Executor::empty_step(const Model::GradientReady& ready) {
+    ExecutionPlan& current = any_training_plan();
+    seconds_ = {};
+    not_finite_.clear();
+    scan_gradients_ = false;
+    auto& nodes = current.nodes();
+    for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i].operation->forward_empty(training_parameters_[i]);
+    std::size_t announced = layout_.parameter_elements;
+    for (std::size_t i = nodes.size(); i-- > 0;) {
+        if (nodes[i].backward) nodes[i].operation->backward_empty(training_parameters_[i]);
+        announce(i, false, announced, ready);
+    }
+}
+
+void Executor::predict(const Batch& batch, std::span<float> logits) {
+    if (batch.clips() == 0) return;
+    ExecutionPlan& current = plan(batch.clips(), false);
+    const Tensor& output = current.nodes().back().output;
+    if (logits.size() != output.shape().size())
+        throw_error<Error>("model {}: room for {} logits, expected {}", spec_.architecture, logits.size(),
+                           output.shape().size());
+    not_finite_.clear();
+    scan_gradients_ = false;
+    upload(current, batch);
+    forward(current, batch, false);
+    backend_.download(output, logits.data());
+    if (std::all_of(logits.begin(), logits.end(), [](float v) { return std::isfinite(v); })) return;
+    upload(current, batch);  // its memory may have been reused
+    forward(current, batch, true);
+}
+
+bool Executor::finite(const Tensor& tensor) {
+    std::vector<float> values(tensor.shape().size());
+    backend_.download(tensor, values.data());
+    return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
+}
+
+std::string Executor::first_not_finite() {
+    if (!not_finite_.empty() || !scan_gradients_) return not_finite_;
+    for (auto view = layout_.parameters.rbegin(); view != layout_.parameters.rend(); ++view)
+        if (!finite(arena_view(memory_.gradients, view->offset, view->size))) return view->name;
+    return {};
+}
+
+void Executor::profile(bool on) {
+    profiling_ = on;
+    profile_.clear();
+    for (const Node& node : spec_.nodes) profile_.push_back({node.name, 0, 0, 0, 0});
+}
+
+}  // namespace divs::nn

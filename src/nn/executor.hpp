@@ -1,0 +1,64 @@
+// Runs a model's plans: forward, loss, backward, in one fixed order of operations and announcements.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "arena.hpp"
+#include "plan.hpp"
+
+namespace divs::nn {
+
+// The memory that holds a model's numbers, on its backend.
+struct ModelMemory {
+    std::shared_ptr<Storage> parameters, gradients, buffers;
+};
+
+class Executor {
+  public:
+    Executor(const ModelSpec& spec, Backend& backend, const ArenaLayout& layout, const ModelMemory& memory,
+             Reducer* reducer);
+
+    // Plans depend on what is frozen: they are made again.
+    void forget_plans() noexcept { plans_.clear(); }
+
+    LossSum step(const Batch& batch, const LossSettings& loss, const Model::GradientReady& ready);
+    void empty_step(const Model::GradientReady& ready);
+    void predict(const Batch& batch, std::span<float> logits);
+
+    std::string first_not_finite();
+    std::size_t tensor_bytes() const noexcept { return tensors_ ? tensors_->bytes() : 0; }
+    const StepSeconds& seconds() const noexcept { return seconds_; }
+    void profile(bool on);
+    std::vector<NodeSeconds> profile() const { return profile_; }
+
+  private:
+    ExecutionPlan& plan(int clips, bool training);
+    void provide(ExecutionPlan& plan);
+    ExecutionPlan& any_training_plan();
+    void upload(ExecutionPlan& plan, const Batch& batch);
+    StepContext context(const NodePlan& node, const Batch& batch) const;
+    void forward(ExecutionPlan& plan, const Batch& batch, bool check);
+    void backward(ExecutionPlan& plan, const Batch& batch, const Model::GradientReady& ready);
+    // The gradients of node i are final: zeroes the frozen ones and announces down to its first parameter.
+    void announce(std::size_t i, bool computed, std::size_t& announced, const Model::GradientReady& ready);
+    void zero_gradients(std::size_t begin, std::size_t end);
+    bool finite(const Tensor& tensor);
+
+    const ModelSpec& spec_;
+    Backend& backend_;
+    const ArenaLayout& layout_;
+    ModelMemory memory_;
+    Reducer* reducer_;
+    std::vector<Parameters> training_parameters_, inference_parameters_;  // one for each node
+    std::vector<std::unique_ptr<ExecutionPlan>> plans_;                   // the last used first
+    std::shared_ptr<Storage> tensors_, workspace_;                        // shared by all plans
+    std::string not_finite_;
+    bool scan_gradients_ = false;
+    StepSeconds seconds_;
+    bool profiling_ = false;
+    std::vector<NodeSeconds> profile_;
+};
+
+}  // namespace divs::nn

@@ -1,0 +1,68 @@
+// A model planned for one number of clips: its operations, its tensors, and where they share memory.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "divs/nn/model.hpp"
+
+namespace divs::nn {
+
+// A value read by several operations gets its gradient in parts: the first writer writes it, each later one
+// writes a part that is added.
+struct GradientPart {
+    Tensor part;
+    Tensor* target = nullptr;
+};
+
+// One node of a plan. Tensors are described from the start; they get memory by ExecutionPlan::bind.
+struct NodePlan {
+    std::unique_ptr<Operation> operation;
+    Tensor output, gradient;  // gradient of the output; without desc where none is needed
+    std::vector<const Tensor*> inputs;
+    std::vector<Tensor*> input_gradients;  // null where not needed
+    std::vector<GradientPart> parts;
+    bool backward = false;  // something here or before it learns
+    int rows_per_clip = 1;  // of its input: frames, or 1 behind the mean over frames
+    int last_use = 0;       // the moment after which the output's memory belongs to others
+};
+
+class ExecutionPlan {
+  public:
+    // `learns`: for each node, whether it has a parameter that is not frozen.
+    ExecutionPlan(const ModelSpec& spec, Backend& backend, int clips, bool training,
+                  const std::vector<bool>& learns, Reducer* reducer);
+    ExecutionPlan(const ExecutionPlan&) = delete;
+
+    int clips() const noexcept { return clips_; }
+    bool training() const noexcept { return training_; }
+    std::size_t tensor_bytes() const noexcept { return tensor_bytes_; }
+    std::size_t workspace_bytes() const noexcept { return workspace_bytes_; }
+
+    // Puts the tensors into this memory, of at least tensor_bytes(); null takes them out.
+    void bind(const std::shared_ptr<Storage>& memory);
+
+    Tensor& input() noexcept { return input_; }
+    std::vector<NodePlan>& nodes() noexcept { return nodes_; }
+    bool alive_at_loss(const NodePlan& node) const noexcept {
+        return node.last_use >= static_cast<int>(nodes_.size());
+    }
+
+  private:
+    void plan_forward(const ModelSpec& spec, Backend& backend, const std::vector<bool>& learns,
+                      Reducer* reducer);
+    void plan_gradients(const ModelSpec& spec);
+    void plan_memory(const ModelSpec& spec, const Backend& backend);
+    int last_use(const ModelSpec& spec, int value) const;
+
+    int clips_;
+    bool training_;
+    Tensor input_;
+    std::vector<NodePlan> nodes_;
+    std::size_t tensor_bytes_ = 0, workspace_bytes_ = 0;
+    const Storage* bound_ = nullptr;
+    std::vector<Tensor*> placed_;  // every tensor that has memory
+};
+
+}  // namespace divs::nn
