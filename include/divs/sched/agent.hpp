@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "divs/sched/decision.hpp"
@@ -32,6 +33,7 @@ class ShareTracker {
     void advance(std::span<const int> shares);  // that step is done
     std::uint64_t left(int rank) const { return left_[static_cast<std::size_t>(rank)]; }
     std::uint64_t left() const noexcept;
+    bool follows_weights() const noexcept { return follow_weights_; }
 
   private:
     int quantum_;
@@ -51,10 +53,12 @@ class Agent {
     void begin_epoch(const Assignment& assignment,
                      const std::unordered_map<std::uint32_t, std::uint64_t>& left = {});
 
-    // The next shard to decode; from now on it cannot move. Nothing while the next one is on offer, and none
-    // is left then: ask again after apply(). The steps up to the decision never need such a shard.
+    // The next shard to decode; from now on it cannot move. Nothing when all that wait are on offer (ask
+    // again after apply(); the steps up to then need none of them) or none is left.
     std::optional<std::uint32_t> start_next();
-    bool all_started() const;                    // no lease is waiting, on offer or not
+    bool start(std::uint32_t shard);  // this one; false where it does not wait here, or is on offer
+    bool on_offer() const;            // between report() and apply()
+    bool all_started() const;         // no lease is waiting, on offer or not
     std::vector<std::uint32_t> waiting() const;  // leases not started, in order of use
 
     // Shares of the next step; done() after it.
@@ -64,9 +68,11 @@ class Agent {
     std::uint64_t samples_left_everywhere() const;
 
     // After step `step`: offers what neither the next `lag` steps of `batch` samples nor `ahead` more samples
-    // (held in the reservoir) need. What is offered is locked until apply().
+    // (held in the reservoir) need, and none of `keep`. What is offered cannot start until apply(), which
+    // must follow every report. Where the order is global, samples and work left are those of shards not
+    // started, and `keep` names the shards that the next steps need.
     RankReport report(std::uint64_t step, int lag, int batch, std::uint64_t ahead,
-                      const ThroughputMeter& meter);
+                      const ThroughputMeter& meter, std::span<const std::uint32_t> keep = {});
 
     struct Changes {
         std::vector<Move> given, received;  // of this rank; where storage is local these travel
@@ -78,14 +84,20 @@ class Agent {
   private:
     std::uint64_t needed(int lag, int batch) const;
     std::uint64_t samples_of(std::uint32_t shard) const;
+    std::uint64_t waiting_samples() const;
+    void begin(std::deque<std::uint32_t>::iterator at);
+    void offer(std::uint64_t wanted, std::span<const std::uint32_t> keep);
 
-    int rank_;
+    int rank_, ranks_;
     std::unordered_map<std::uint32_t, Shard> shards_;
     mutable std::mutex mutex_;
     ShareTracker tracker_;
-    std::unordered_map<std::uint32_t, std::uint64_t> partial_;
-    std::deque<std::uint32_t> waiting_;
-    std::size_t reserved_ = 0;  // of waiting_, those in front that are not on offer
+    std::unordered_map<std::uint32_t, std::uint64_t>
+        partial_;                        // samples of shards that a checkpoint left half done
+    std::deque<std::uint32_t> waiting_;  // in order of use
+    std::unordered_set<std::uint32_t> offered_;
+    bool on_offer_ = false;
+    double started_samples_ = 0, started_work_ = 0;
 };
 
 }  // namespace divs::sched

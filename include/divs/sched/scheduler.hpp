@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <optional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -42,6 +42,8 @@ class Scheduler {
   public:
     // `shards`: all of the data set, any order; ids are unique.
     Scheduler(int ranks, std::vector<Shard> shards, SchedulerOptions options);
+    ~Scheduler();
+    Scheduler(Scheduler&&) noexcept;
 
     // The start of an epoch: the given shards (samples still to do; all of them, or what a checkpoint left)
     // shared out by the speeds known so far, in an order that depends on (seed, epoch). `holders[i]`: ranks
@@ -60,29 +62,30 @@ class Scheduler {
     std::vector<RankModel> models() const;
 
   private:
-    struct Applied {  // the last decision that moved anything
-        std::uint64_t number = 0, effective_step = 0;
-        double expected_gain = 0, round_before = 0;
-        std::vector<double> fraction_before;  // of all work, a rank
-        std::vector<double> change;           // of the fraction
-        std::vector<double> seconds_before;   // per unit of work
-        bool judged = false, undo = false;
-    };
-    struct State;
+    struct State;    // what the reports say, in the planners' terms
+    struct Applied;  // the last decision that moved anything, and what is needed to judge it
 
+    State state_of(std::span<const RankReport> reports) const;
     void learn(std::span<const RankReport> reports);
     void judge_last(const State& state, Decision& decision);
-    bool made_worse(const State& state) const;
+    bool made_worse(const State& state, double measured) const;
+    bool holds(const State& state);
     void plan(const State& state, Decision& decision);
-    void fill_shares(const State& state, Decision& decision) const;
+    void undo(const State& state, Decision& decision);
+    void record(const State& state, const MovePlan& moves, const Decision& decision);
+    std::vector<double> share_weights(const State& state, const std::vector<Move>& moves) const;
+    std::vector<int> shares_by(const std::vector<double>& weights) const;
 
     int ranks_;
     std::map<std::uint32_t, Shard> shards_;
     SchedulerOptions options_;
-    std::vector<std::optional<Throughput>> speeds_;
-    std::optional<Applied> applied_;
+    std::vector<Throughput> speeds_;  // rounds == 0: never measured
+    std::vector<bool> idle_;          // did nothing since the last decision, so its speed may be out of date
+    std::unique_ptr<Applied> applied_;
+    bool undo_next_ = false;
     std::uint64_t hold_until_ = 0;  // decision number
     std::uint64_t hold_length_ = 2;
+    double hold_round_ = 0;
     std::vector<Decision> log_;
 };
 
