@@ -1,0 +1,86 @@
+// Keeps the replicas in step: gradients and counts of a step are summed over the ranks, exactly for uneven
+// batches, and one optimiser pass applies them everywhere.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "divs/comm/buckets.hpp"
+#include "divs/comm/world.hpp"
+#include "divs/nn/model.hpp"
+#include "divs/train/checkpoint.hpp"
+#include "divs/train/settings.hpp"
+
+namespace divs::train {
+
+// Statistics of synchronised norms, summed over the ranks in their place among the gradient buckets.
+class NormReducer : public nn::Reducer {
+  public:
+    explicit NormReducer(comm::World& world) : world_(world) {}
+    void sum(std::span<double> values) override;
+    double waited_seconds() noexcept { return std::exchange(waited_, 0); }  // since the last call
+
+  private:
+    comm::World& world_;
+    double waited_ = 0;
+};
+
+// The sums of one step over all ranks.
+struct StepTotals {
+    double loss = 0, weight = 0, samples = 0, correct = 0;
+    bool stop = false;         // some rank was asked to stop
+    bool save = false;         // rank 0 wants a checkpoint
+    bool diverged = false;     // some rank's loss is not finite
+    double gradient_norm = 0;  // of the mean gradient
+};
+
+struct StepTimes {
+    double compute = 0;  // this rank's own forward and backward
+    double update = 0;
+    double exposed = 0;  // waited for communication
+    double busy = 0;     // communication, exposed or not
+};
+
+class Synchroniser {
+  public:
+    Synchroniser(nn::Model& model, comm::World& world, NormReducer& norms, const Settings& settings);
+
+    // What ranks tell each other beside the gradients.
+    struct Wishes {
+        bool stop = false, save = false;
+    };
+    // Forward, backward and reduction; nothing is updated yet. `slowdown`: see Throttle.
+    StepTotals step(const nn::Batch& batch, const nn::LossSettings& loss, Wishes wishes, double slowdown);
+    // The optimiser pass of a finite step; update number `step` from 0.
+    void update(const StepTotals& totals, std::int64_t step, float learning_rate);
+    const StepTimes& times() const noexcept { return times_; }
+    int bad_row() const noexcept { return bad_row_; }  // of this rank's last batch: loss not finite; -1: none
+
+    OptimiserState state();  // momentum, or both moments, by name
+
+    // norm = local: running statistics become the mean over the ranks, by samples since the last merge.
+    // Collective.
+    void merge_buffers();
+    // Throws CommunicationError on all ranks where parameters differ from rank 0's. Collective.
+    void require_equal_parameters();
+
+  private:
+    void tune_buckets();
+
+    nn::Model& model_;
+    comm::World& world_;
+    NormReducer& norms_;
+    const Settings& settings_;
+    std::unique_ptr<comm::BucketReducer> reducer_;
+    std::vector<nn::UpdateRange> ranges_;
+    std::vector<std::pair<std::string, std::shared_ptr<nn::Storage>>> state_;
+    double samples_since_merge_ = 0;
+    StepTimes times_;
+    int bad_row_ = -1;
+};
+
+}  // namespace divs::train

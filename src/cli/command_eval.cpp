@@ -1,0 +1,100 @@
+// divs eval CONFIG.toml [--weights FILE] [--split val]
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "commands.hpp"
+#include "divs/core/config.hpp"
+#include "divs/core/error.hpp"
+#include "divs/core/log.hpp"
+#include "divs/train/evaluate.hpp"
+#include "divs/train/job.hpp"
+#include "divs/train/weights.hpp"
+
+namespace divs::cli {
+namespace {
+
+struct EvalArguments {
+    std::string config, weights, split = "val", json;
+    int batch = 32;
+};
+
+// What the weights were trained with overrides the file: a model is evaluated as it was trained.
+void follow_weights(train::Settings& settings, const nn::ModelSpec& spec, int clip_stride) {
+    settings.model.height = spec.height;
+    settings.model.width = spec.width;
+    settings.data.catalogue.clip.frames = spec.frames;
+    settings.data.catalogue.clip.stride = clip_stride;
+}
+
+void require_classes(const train::Weights& weights, const video::Catalogue& catalogue) {
+    if (weights.classes != catalogue.dataset.classes)
+        throw_error<InputError>("{}: was trained on the classes {}, the data set has {}",
+                                weights.file.string(), fmt::join(weights.classes, ", "),
+                                fmt::join(catalogue.dataset.classes, ", "));
+}
+
+void run_eval(const Common& common, const EvalArguments& arguments) {
+    Config config(arguments.config, common.overrides);
+    train::Settings settings = train::read_settings(config);
+    const comm::WorldOptions world_options = train::read_world_options(config);
+    config.finish();
+    comm::World world(world_options);
+    log::configure(common.log_level, world.rank(), world.size());
+
+    const train::Weights weights =
+        train::read_any_weights(arguments.weights.empty() ? settings.run.folder.string() : arguments.weights);
+    follow_weights(settings, nn::from_json(weights.model_json), weights.clip_stride);
+    const train::DataView data = train::open_data(world, settings.data, settings.scheduler.storage);
+    require_classes(weights, data.catalogue);
+    const int threads = train::compute_threads(world, settings.model);
+    const auto model = train::make_model(weights, nn::make_backend(settings.model.backend, {threads, false}));
+
+    train::EvaluateOptions options{arguments.batch, {}, data.holders};
+    options.feed.threads = settings.data.decode_threads;
+    options.feed.queue_bytes = settings.data.queue_bytes;
+    options.feed.reader.height = settings.model.height;
+    options.feed.reader.width = settings.model.width;
+    options.feed.reader.decode.limits = settings.data.catalogue.limits;
+    const auto split = arguments.split == "train"  ? video::Split::train
+                       : arguments.split == "test" ? video::Split::test
+                                                   : video::Split::val;
+    const auto samples = data.catalogue.samples_of(split);
+    if (samples.empty())
+        throw_error<InputError>("{}: no sample in the split \"{}\"", settings.data.dataset.string(),
+                                arguments.split);
+    const auto result = train::evaluate(*model, world, data.catalogue, samples, options);
+    for (const auto& [sample, reason] : result.skipped)
+        log::warn("sample {} is left out: {}", sample, reason);
+    if (world.rank() != 0) return;
+
+    const auto metrics = train::measure(result.predictions, data.catalogue.dataset.classes);
+    std::cout << weights.file.string() << " on " << arguments.split << " of " << data.catalogue.dataset.name
+              << '\n'
+              << train::to_text(metrics);
+    if (arguments.json.empty()) return;
+    std::ofstream out(arguments.json);
+    out << train::to_json(metrics).dump(2) << '\n';
+    if (!out.flush()) throw_error<StorageError>("{}: cannot be written", arguments.json);
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app, Common& common) {
+    CLI::App& command =
+        *app.add_subcommand("eval", "Accuracy, precision, recall, F1, AUC and confusion on a split");
+    auto arguments = std::make_shared<EvalArguments>();
+    command.add_option("config", arguments->config, "TOML file of the training; says where the data are")
+        ->required();
+    command.add_option("--weights", arguments->weights,
+                       "exported file, checkpoint, or folder of checkpoints; else the best of train.folder");
+    command.add_option("--split", arguments->split, "train, val or test")
+        ->check(CLI::IsMember({"train", "val", "test"}));
+    command.add_option("--batch", arguments->batch, "clips that a rank predicts at once")
+        ->check(CLI::PositiveNumber);
+    command.add_option("--json", arguments->json, "write the figures there as well");
+    command.callback([&common, arguments] { run_eval(common, *arguments); });
+}
+
+}  // namespace divs::cli

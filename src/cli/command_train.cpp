@@ -1,0 +1,45 @@
+// divs train CONFIG.toml
+#include <memory>
+
+#include "commands.hpp"
+#include "divs/core/config.hpp"
+#include "divs/core/log.hpp"
+#include "divs/train/trainer.hpp"
+
+namespace divs::cli {
+namespace {
+
+struct TrainArguments {
+    std::string config;
+    std::vector<std::string> throttles;
+    bool trace = false;
+};
+
+void run_train(const Common& common, const TrainArguments& arguments) {
+    Config config(arguments.config, common.overrides);
+    train::Settings settings = train::read_settings(config);
+    const comm::WorldOptions world_options = train::read_world_options(config);
+    config.finish();
+    for (const std::string& text : arguments.throttles)
+        settings.throttles.push_back(train::parse_throttle(text));
+    settings.run.trace = settings.run.trace || arguments.trace;
+    comm::World world(world_options);
+    log::configure(common.log_level, world.rank(), world.size());
+    train::train(world, settings);
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Common& common) {
+    CLI::App& command =
+        *app.add_subcommand("train", "Train a model; goes on from the newest checkpoint by itself");
+    auto arguments = std::make_shared<TrainArguments>();
+    command.add_option("config", arguments->config, "TOML file; README lists its keys")->required();
+    command.add_option("--throttle", arguments->throttles,
+                       "RANK=FACTOR[@STEP]: slow a rank down, to try the scheduler");
+    command.add_flag("--trace", arguments->trace,
+                     "write trace.json (Chrome trace, all ranks) into the run's folder");
+    command.callback([&common, arguments] { run_train(common, *arguments); });
+}
+
+}  // namespace divs::cli

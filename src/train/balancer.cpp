@@ -1,0 +1,101 @@
+#include "divs/train/balancer.hpp"
+
+#include "divs/core/build_info.hpp"
+
+namespace divs::train {
+namespace {
+
+// Where ranks share cores with their decoders, decode and compute add up; with a core to spare they run side
+// by side.
+double decode_overlap(const comm::World& world, const Settings& settings) {
+    const double cores = static_cast<double>(usable_cores()) / world.local_size();
+    const double wanted = settings.model.threads + settings.data.decode_threads;
+    return cores >= wanted ? 1.0 : 0.0;
+}
+
+sched::SchedulerOptions options_for(const comm::World& world, const Settings& settings) {
+    sched::SchedulerOptions options = settings.scheduler;
+    options.cluster.clear();
+    for (int rank = 0; rank < world.size(); ++rank) options.cluster.push_back(world.cluster(rank));
+    return options;
+}
+
+}  // namespace
+
+Balancer::Balancer(comm::World& world, const Settings& settings, const video::Catalogue& catalogue,
+                   std::vector<sched::Shard> shards, std::vector<std::vector<int>> holders)
+    : world_(world),
+      settings_(settings),
+      catalogue_(catalogue),
+      holders_(std::move(holders)),
+      meter_(16, decode_overlap(world, settings)) {
+    const sched::SchedulerOptions options = options_for(world, settings);
+    agent_ = std::make_unique<sched::Agent>(
+        world.rank(), world.size(), shards,
+        sched::ShareTracker(world.size(), options.quantum, options.global_order, options.largest_share));
+    if (world.rank() == 0)
+        scheduler_ = std::make_unique<sched::Scheduler>(world.size(), std::move(shards), options);
+}
+
+sched::Assignment Balancer::assign(const std::vector<std::uint64_t>& samples, std::uint64_t epoch) {
+    std::vector<std::byte> bytes;
+    if (scheduler_) {
+        const RunSettings& run = settings_.run;
+        if (run.order == Order::global) {
+            bytes = spread_in_order(catalogue_, samples, scheduler_->models(), holders_, epoch).pack();
+        } else {
+            const auto shards = shards_with(catalogue_, samples);
+            std::vector<std::vector<int>> holders;
+            if (!holders_.empty())
+                for (const auto& shard : shards) holders.push_back(holders_[shard.id]);
+            bytes = scheduler_->assign(shards, run.seed, epoch, holders).pack();
+        }
+    }
+    return sched::Assignment::unpack(world_.broadcast(std::move(bytes), 0, "assignment"));
+}
+
+void Balancer::decide() {
+    if (scheduler_) {
+        talk_->gathered.wait();
+        talk_->decision = scheduler_->decide(talk_->reports).pack();
+    }
+    talk_->decided = world_.broadcast_into(talk_->decision, 0, "decision");
+    talk_->broadcast = true;
+}
+
+std::optional<sched::Decision> Balancer::after_step(std::int64_t step, Epoch& epoch) {
+    if (world_.size() == 1) return std::nullopt;
+    const sched::SchedulerOptions& options = settings_.scheduler;
+    if (talk_ && !talk_->broadcast) decide();
+    if (talk_ && step + 1 == talk_->report_step + options.lag) {
+        talk_->decided.wait();
+        const auto decision = sched::Decision::unpack(talk_->decision);
+        talk_.reset();
+        epoch.apply(decision);
+        meter_.mark();
+        imbalance_ = decision.imbalance;
+        return decision;
+    }
+    // A decision that could not take effect before the epoch ends is not worth asking for.
+    const auto left = agent_->samples_left_everywhere();
+    const auto needed =
+        static_cast<std::uint64_t>(options.lag + 1) * static_cast<std::uint64_t>(settings_.run.batch);
+    if (!talk_ && options.enabled && (step + 1) % options.interval == 0 && left > needed) {
+        talk_ = std::make_unique<Conversation>();
+        talk_->report_step = step;
+        const auto report = agent_->report(static_cast<std::uint64_t>(step), options.lag, settings_.run.batch,
+                                           epoch.ahead(), meter_);
+        talk_->gathered = world_.gather_into(report.pack(), 0, talk_->reports, "reports");
+        if (options.lag == 1) return after_step(step, epoch);
+    }
+    return std::nullopt;
+}
+
+void Balancer::end_epoch() {
+    if (!talk_) return;
+    talk_->gathered.wait();
+    if (talk_->broadcast) talk_->decided.wait();
+    talk_.reset();
+}
+
+}  // namespace divs::train

@@ -1,0 +1,111 @@
+#include "divs/train/evaluate.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <mutex>
+
+#include "divs/core/clock.hpp"
+#include "divs/core/log.hpp"
+#include "divs/train/epoch.hpp"
+
+namespace divs::train {
+namespace {
+
+// Predictions as bytes: sample, label, scores, one after the other.
+std::vector<std::byte> pack(const std::vector<Prediction>& predictions, std::size_t classes) {
+    const std::size_t entry = sizeof(std::uint64_t) + sizeof(std::int32_t) + classes * sizeof(float);
+    std::vector<std::byte> bytes(predictions.size() * entry);
+    std::byte* out = bytes.data();
+    for (const Prediction& p : predictions) {
+        std::memcpy(out, &p.sample, sizeof p.sample);
+        std::memcpy(out + sizeof p.sample, &p.label, sizeof p.label);
+        std::memcpy(out + sizeof p.sample + sizeof p.label, p.scores.data(), classes * sizeof(float));
+        out += entry;
+    }
+    return bytes;
+}
+
+void unpack(std::span<const std::byte> bytes, std::size_t classes, std::vector<Prediction>& predictions) {
+    const std::size_t entry = sizeof(std::uint64_t) + sizeof(std::int32_t) + classes * sizeof(float);
+    for (; bytes.size() >= entry; bytes = bytes.subspan(entry)) {
+        Prediction p;
+        p.scores.resize(classes);
+        std::memcpy(&p.sample, bytes.data(), sizeof p.sample);
+        std::memcpy(&p.label, bytes.data() + sizeof p.sample, sizeof p.label);
+        std::memcpy(p.scores.data(), bytes.data() + sizeof p.sample + sizeof p.label,
+                    classes * sizeof(float));
+        predictions.push_back(std::move(p));
+    }
+}
+
+void predict(nn::Model& model, const std::vector<video::Clip>& clips, std::vector<Prediction>& predictions) {
+    std::vector<std::uint8_t> pixels;
+    std::vector<std::uint64_t> samples;
+    for (const video::Clip& clip : clips) {
+        pixels.insert(pixels.end(), clip.pixels.begin(), clip.pixels.end());
+        samples.push_back(clip.sample);
+    }
+    const auto classes = static_cast<std::size_t>(model.spec().classes);
+    std::vector<float> logits(clips.size() * classes);
+    model.predict({.pixels = pixels, .labels = {}, .samples = samples}, logits);
+    for (std::size_t i = 0; i < clips.size(); ++i)
+        predictions.push_back(
+            {clips[i].sample, clips[i].label, softmax({logits.data() + i * classes, classes})});
+}
+
+}  // namespace
+
+std::vector<float> softmax(std::span<const float> logits) {
+    const float top = *std::max_element(logits.begin(), logits.end());
+    std::vector<float> scores;
+    float sum = 0;
+    for (const float logit : logits) sum += scores.emplace_back(std::exp(logit - top));
+    for (float& score : scores) score /= sum;
+    return scores;
+}
+
+Evaluation evaluate(nn::Model& model, comm::World& world, const video::Catalogue& catalogue,
+                    const std::vector<std::uint64_t>& samples, const EvaluateOptions& options) {
+    Stopwatch watch;
+    Evaluation evaluation;
+    const std::vector<sched::RankModel> equal(static_cast<std::size_t>(world.size()),
+                                              {.seconds_per_unit = 1});
+    const auto assignment = spread_in_order(catalogue, samples, equal, options.holders, 0);
+    const auto& mine = assignment.leases[static_cast<std::size_t>(world.rank())];
+
+    std::mutex mutex;
+    std::size_t next = 0;
+    std::unordered_map<std::uint32_t, std::vector<std::uint64_t>> wanted;
+    for (const std::uint64_t sample : samples) wanted[catalogue.samples[sample].shard].push_back(sample);
+    ClipFeed feed(catalogue, options.feed, [&]() -> std::optional<Lease> {
+        std::lock_guard lock(mutex);
+        if (next == mine.size()) return std::nullopt;
+        const std::uint32_t shard = mine[next++];
+        return Lease{shard, wanted.at(shard), {}};
+    });
+
+    std::vector<Prediction> predictions;
+    std::vector<video::Clip> batch;
+    while (auto clip = feed.pop()) {
+        if (!clip->skipped.empty()) {
+            evaluation.skipped.emplace_back(clip->sample, clip->skipped);
+            continue;
+        }
+        batch.push_back(std::move(*clip));
+        if (batch.size() < static_cast<std::size_t>(options.batch)) continue;
+        predict(model, batch, predictions);
+        batch.clear();
+    }
+    if (!batch.empty()) predict(model, batch, predictions);
+
+    const auto classes = static_cast<std::size_t>(model.spec().classes);
+    for (const auto& bytes : world.gather(pack(predictions, classes), 0, "predictions"))
+        unpack(bytes, classes, evaluation.predictions);
+    std::sort(evaluation.predictions.begin(), evaluation.predictions.end(),
+              [](const auto& a, const auto& b) { return a.sample < b.sample; });
+    evaluation.seconds = watch.seconds();
+    return evaluation;
+}
+
+}  // namespace divs::train

@@ -1,0 +1,232 @@
+#include "run.hpp"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "divs/core/error.hpp"
+#include "divs/core/log.hpp"
+
+namespace divs::train {
+
+FeedOptions Run::feed_options(bool augment) const {
+    FeedOptions feed;
+    feed.threads = settings_.data.decode_threads;
+    feed.queue_bytes = settings_.data.queue_bytes;
+    feed.reader.height = settings_.model.height;
+    feed.reader.width = settings_.model.width;
+    feed.reader.decode.limits = settings_.data.catalogue.limits;
+    feed.reader.times = const_cast<TimeLedger*>(&times_);
+    feed.activity = [this](const std::string& what) { world_.describe_activity(what); };
+    if (augment)
+        feed.view = [this, epoch = ledger_->epoch()](std::uint64_t sample) {
+            return video::augmented_view(settings_.data.augment, settings_.run.seed, epoch, sample);
+        };
+    return feed;
+}
+
+const std::string& Run::path_of(std::uint64_t sample) const {
+    const video::Catalogue& catalogue = data_.catalogue;
+    return catalogue.files[catalogue.shards[catalogue.samples[sample].shard].file].path;
+}
+
+double Run::slowdown() const {
+    double factor = 1;
+    for (const Throttle& throttle : settings_.throttles)
+        if (throttle.rank == world_.rank() && step_ >= throttle.step) factor = throttle.factor;
+    return factor;
+}
+
+TrainResult Run::execute() {
+    say_hello();
+    bool finished = true;
+    while (ledger_->epoch() < static_cast<std::uint64_t>(settings_.run.epochs) &&
+           (finished = train_epoch())) {
+    }
+    if (is_root()) {
+        store_->finish();
+        monitor_->say(fmt::format("last checkpoint: {}", store_->last_file().string()));
+    }
+    summarise(finished);
+    return {finished, last_metrics_};
+}
+
+std::vector<std::uint64_t> Run::remaining_samples() const {
+    if (settings_.run.order == Order::local) return ledger_->remaining();
+    auto order =
+        global_order(data_.catalogue, samples_, settings_.data.mix, settings_.run.seed, ledger_->epoch());
+    std::erase_if(order, [&](std::uint64_t sample) { return ledger_->is_done(sample); });
+    return order;
+}
+
+bool Run::train_epoch() {
+    const auto remaining = remaining_samples();
+    {
+        Epoch epoch({settings_, data_.catalogue, world_, feed_options(true)}, balancer_->agent(),
+                    ledger_->epoch(), remaining, balancer_->assign(remaining, ledger_->epoch()));
+        while (!epoch.finished() && !stop_) {
+            train_step(epoch);
+            if (!epoch.finished() && (stop_ || save_))
+                save(stop_ ? CheckpointStore::Busy::wait : CheckpointStore::Busy::skip);
+        }
+        balancer_->end_epoch();
+        const FeedCounts counts = epoch.counts();
+        feed_total_.clips += counts.clips;
+        feed_total_.seconds += counts.seconds;
+        feed_total_.decode.packets += counts.decode.packets;
+        feed_total_.decode.frames += counts.decode.frames;
+        feed_total_.decode.damaged_packets += counts.decode.damaged_packets;
+        feed_total_.decode.corrupt_frames += counts.decode.corrupt_frames;
+        feed_total_.decode.preroll_frames += counts.decode.preroll_frames;
+        feed_peak_ = std::max(feed_peak_, epoch.peak_bytes());
+        if (!epoch.finished()) return false;
+    }
+    gather_ledger();
+    const std::uint64_t done = ledger_->epoch();
+    if (is_root())
+        ledger_->finish_epoch();
+    else
+        ledger_->begin_epoch(done + 1);
+    batch_ = 0;
+    synchroniser_->merge_buffers();
+    const auto epochs = static_cast<std::uint64_t>(settings_.run.epochs);
+    const auto every = static_cast<std::uint64_t>(settings_.run.evaluate_epochs);
+    if (done + 1 == epochs || (every > 0 && (done + 1) % every == 0)) evaluate_split(video::Split::val);
+    save(done + 1 == epochs || stop_ ? CheckpointStore::Busy::wait : CheckpointStore::Busy::skip);
+    return !stop_;
+}
+
+void Run::train_step(Epoch& epoch) {
+    Stopwatch whole, watch;
+    const double factor = slowdown();
+    epoch.slow_down(factor);
+    const std::vector<int> shares = epoch.shares();
+    StepClips clips = epoch.take(shares);
+    const double wait_data = watch.lap();
+    times_.add(Stage::wait_data, wait_data);
+    if (trace_) trace_->record("wait for clips", "data", "main", now_seconds() - wait_data, now_seconds());
+
+    std::vector<std::uint8_t> pixels;
+    std::vector<std::int32_t> labels;
+    std::vector<std::uint64_t> ids;
+    for (const video::Clip& clip : clips.clips) {
+        pixels.insert(pixels.end(), clip.pixels.begin(), clip.pixels.end());
+        labels.push_back(clip.label);
+        ids.push_back(clip.sample);
+    }
+    StepTotals totals;
+    {
+        const io::TraceSpan span(trace_.get(), "forward, backward, reduce", "compute", "main");
+        totals = synchroniser_->step({pixels, labels, ids, settings_.run.seed, ledger_->epoch()}, loss_,
+                                     {stop_signal_.asked(), save_is_due()}, factor);
+    }
+    const double rate = nn::learning_rate(settings_.optimizer.schedule, step_);
+    if (totals.diverged || !std::isfinite(totals.gradient_norm)) diverge(clips, totals);
+    synchroniser_->update(totals, step_, static_cast<float>(rate));
+    account(clips);
+    epoch.done(shares);
+
+    const StepTimes& times = synchroniser_->times();
+    times_.add(Stage::forward, times.compute);
+    times_.add(Stage::optimise, times.update);
+    times_.add(Stage::exposed_comm, times.exposed);
+    const FeedCounts feed = epoch.counts();
+    const auto mine = static_cast<double>(clips.clips.size());
+    balancer_->measured(
+        {mine,
+         feed.clips ? mine * feed.seconds / static_cast<double>(feed.clips) / settings_.data.decode_threads
+                    : 0,
+         times.compute + times.update, times.exposed + wait_data});
+    report_step(totals, wait_data, whole.seconds(), static_cast<float>(rate));
+    if (const auto decision = balancer_->after_step(step_, epoch)) after_decision(*decision);
+    stop_ = totals.stop;
+    save_ = totals.save;
+    ++step_;
+    ++batch_;
+    if (settings_.run.hash_steps > 0 && step_ % settings_.run.hash_steps == 0)
+        synchroniser_->require_equal_parameters();
+}
+
+void Run::account(const StepClips& clips) {
+    std::vector<std::uint64_t> used;
+    for (const video::Clip& clip : clips.clips) used.push_back(clip.sample);
+    ledger_->mark_used(used);
+    rank_trained_ += used.size();
+    for (const video::Clip& clip : clips.skipped) {
+        ledger_->mark_skipped(clip.sample, clip.skipped);
+        ++rank_skipped_;
+        log::warn("{}: sample {} skipped: {}", path_of(clip.sample), clip.sample, clip.skipped);
+    }
+}
+
+void Run::diverge(const StepClips& clips, const StepTotals& totals) {
+    // Who saw it says where; all ranks then stop with the same words.
+    std::string mine;
+    if (const int row = synchroniser_->bad_row(); row >= 0) {
+        const std::uint64_t sample = clips.clips[static_cast<std::size_t>(row)].sample;
+        mine = fmt::format("sample {} ({}) on rank {}, first in layer \"{}\"", sample, path_of(sample),
+                           world_.rank(), model_->first_not_finite());
+    }
+    std::string all;
+    for (const auto& words : world_.all_gather(std::as_bytes(std::span(mine)), "what diverged"))
+        if (!words.empty())
+            all += fmt::format("{}{}", all.empty() ? "" : "; ",
+                               std::string_view(reinterpret_cast<const char*>(words.data()), words.size()));
+    if (store_) store_->finish();
+    throw_error<DivergedError>(
+        "step {}: {} is not finite: {}. The last good checkpoint stays; try a lower "
+        "optimizer.learning_rate or set optimizer.clip_norm",
+        step_, totals.diverged ? "the loss" : "the gradient's norm",
+        all.empty() ? "no layer's output shows it" : all);
+}
+
+void Run::report_step(const StepTotals& totals, double wait_data, double seconds, float rate) {
+    trained_ += static_cast<std::uint64_t>(totals.samples);
+    if (!monitor_) return;
+    const StepTimes& times = synchroniser_->times();
+    StepReport report;
+    report.step = step_;
+    report.total_steps = steps_per_epoch_ * settings_.run.epochs;
+    report.epoch = ledger_->epoch();
+    report.epochs = settings_.run.epochs;
+    report.loss = totals.weight > 0 ? totals.loss / totals.weight : 0;
+    report.accuracy = totals.samples > 0 ? totals.correct / totals.samples : 0;
+    report.learning_rate = rate;
+    report.gradient_norm = totals.gradient_norm;
+    report.samples = totals.samples;
+    report.seconds = seconds;
+    report.wait_data = wait_data;
+    report.compute = times.compute;
+    report.exposed = times.exposed;
+    report.communication = times.busy;
+    report.imbalance = balancer_->imbalance();
+    monitor_->step(report);
+}
+
+void Run::after_decision(const sched::Decision& decision) {
+    if (!monitor_) return;
+    nlohmann::json line = nlohmann::json::parse(decision.json_line());
+    line["kind"] = "decision";
+    monitor_->line(line);
+    if (!decision.moves.empty())
+        monitor_->say(fmt::format("scheduler: {} shards move before step {}: {}", decision.moves.size(),
+                                  decision.effective_step, decision.reason));
+}
+
+void Run::evaluate_split(video::Split split) {
+    const auto samples = data_.catalogue.samples_of(split);
+    if (samples.empty()) return;
+    Stopwatch watch;
+    const Evaluation evaluation =
+        evaluate(*model_, world_, data_.catalogue, samples, {32, feed_options(false), data_.holders});
+    times_.add(Stage::evaluate, watch.seconds());
+    if (!is_root()) return;
+    const Metrics metrics = measure(evaluation.predictions, data_.catalogue.dataset.classes);
+    monitor_->evaluated(ledger_->epoch() - 1, video::split_name(split), metrics, evaluation.seconds);
+    last_metrics_ = metrics;
+}
+
+TrainResult train(comm::World& world, const Settings& settings) {
+    return Run(world, settings).execute();
+}
+
+}  // namespace divs::train

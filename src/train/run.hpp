@@ -1,0 +1,90 @@
+// The state of a training run on one rank, and the steps that it is made of. See trainer.hpp.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "divs/core/ledger.hpp"
+#include "divs/io/trace.hpp"
+#include "divs/train/balancer.hpp"
+#include "divs/train/checkpoint.hpp"
+#include "divs/train/epoch.hpp"
+#include "divs/train/evaluate.hpp"
+#include "divs/train/job.hpp"
+#include "divs/train/ledger.hpp"
+#include "divs/train/monitor.hpp"
+#include "divs/train/synchroniser.hpp"
+#include "divs/train/trainer.hpp"
+#include "stop_signal.hpp"
+
+namespace divs::train {
+
+class Run {
+  public:
+    Run(comm::World& world, const Settings& settings);
+    TrainResult execute();
+
+  private:
+    // run_setup.cpp
+    void check_agreement();
+    void build_model();
+    void resume();
+    void say_hello() const;
+
+    // run.cpp
+    bool train_epoch();                                    // false: a stop was asked for
+    std::vector<std::uint64_t> remaining_samples() const;  // see Epoch
+    void train_step(Epoch& epoch);
+    void account(const StepClips& clips);
+    [[noreturn]] void diverge(const StepClips& clips, const StepTotals& totals);
+    void report_step(const StepTotals& totals, double wait_data, double seconds, float rate);
+    void after_decision(const sched::Decision& decision);
+    void evaluate_split(video::Split split);
+    double slowdown() const;
+    const std::string& path_of(std::uint64_t sample) const;
+
+    // run_state.cpp
+    void gather_ledger();
+    void save(CheckpointStore::Busy busy);
+    bool save_is_due() const;
+
+    // run_summary.cpp
+    void summarise(bool finished);
+    void write_run_report(bool finished, const std::vector<std::pair<std::string, std::string>>& facts);
+
+    FeedOptions feed_options(bool augment) const;
+    bool is_root() const noexcept { return world_.rank() == 0; }
+
+    comm::World& world_;
+    Settings settings_;
+    StopSignal stop_signal_;
+    TimeLedger times_;
+    DataView data_;
+    std::vector<std::uint64_t> samples_;  // of the training split
+    NormReducer norms_;
+    std::unique_ptr<nn::Model> model_;
+    std::unique_ptr<Synchroniser> synchroniser_;
+    std::unique_ptr<Balancer> balancer_;
+    nn::LossSettings loss_;
+    std::unique_ptr<SampleLedger> ledger_;
+    std::unique_ptr<CheckpointStore> store_;  // rank 0
+    std::unique_ptr<Monitor> monitor_;        // rank 0
+    std::unique_ptr<io::Trace> trace_;
+
+    std::int64_t step_ = 0, steps_per_epoch_ = 0;
+    std::int64_t resumed_at_ = 0;
+    std::uint64_t batch_ = 0;  // batches done in this epoch
+    Stopwatch since_start_, since_save_;
+    std::optional<double> best_;
+    std::optional<Metrics> last_metrics_;
+    bool stop_ = false, save_ = false;  // as agreed in the last step
+    FeedCounts feed_total_;
+    std::size_t feed_peak_ = 0;
+    std::uint64_t trained_ = 0;  // samples of this process, all ranks
+    std::uint64_t rank_trained_ = 0;
+    std::uint64_t rank_skipped_ = 0;
+};
+
+}  // namespace divs::train

@@ -1,0 +1,162 @@
+// What a run says at its end: which stage limited it, what travelled where, and the proof of its samples.
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "divs/core/build_info.hpp"
+#include "divs/core/error.hpp"
+#include "divs/core/log.hpp"
+#include "divs/io/report.hpp"
+#include "run.hpp"
+
+namespace divs::train {
+namespace {
+
+// What each rank tells rank 0, as numbers in a row.
+enum Fact {
+    trained,
+    skipped,
+    wait_data,
+    compute,
+    optimise,
+    exposed,
+    checkpoint,
+    evaluating,
+    feed_seconds,
+    feed_clips,
+    frames,
+    packets,
+    damaged,
+    corrupt,
+    preroll,
+    peak_queue,
+    bytes_edge,
+    bytes_cluster,
+    bytes_centre,
+    fact_count
+};
+using Facts = std::array<double, fact_count>;
+
+Facts sum_of(const std::vector<Facts>& ranks) {
+    Facts sum{};
+    for (const Facts& rank : ranks)
+        for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += rank[i];
+    return sum;
+}
+
+std::string limiting_stage(const Facts& f) {
+    const std::array<std::pair<const char*, double>, 4> stages{
+        {{"reading video (waiting for clips)", f[wait_data]},
+         {"computing", f[compute] + f[optimise]},
+         {"communication", f[exposed]},
+         {"checkpoints", f[checkpoint]}}};
+    return std::max_element(stages.begin(), stages.end(),
+                            [](auto& a, auto& b) { return a.second < b.second; })
+        ->first;
+}
+
+std::string share(double part, double whole) {
+    return fmt::format("{:.1f} %", whole > 0 ? 100 * part / whole : 0);
+}
+
+}  // namespace
+
+void Run::summarise(bool finished) {
+    const double seconds = since_start_.seconds();
+    const ByteLedger& bytes = world_.bytes();
+    Facts mine{};
+    mine[trained] = static_cast<double>(rank_trained_);
+    mine[skipped] = static_cast<double>(rank_skipped_);
+    mine[wait_data] = times_.seconds(Stage::wait_data);
+    mine[compute] = times_.seconds(Stage::forward);
+    mine[optimise] = times_.seconds(Stage::optimise);
+    mine[exposed] = times_.seconds(Stage::exposed_comm);
+    mine[checkpoint] = times_.seconds(Stage::checkpoint);
+    mine[evaluating] = times_.seconds(Stage::evaluate);
+    mine[feed_seconds] = feed_total_.seconds;
+    mine[feed_clips] = static_cast<double>(feed_total_.clips);
+    mine[frames] = static_cast<double>(feed_total_.decode.frames);
+    mine[packets] = static_cast<double>(feed_total_.decode.packets);
+    mine[damaged] = static_cast<double>(feed_total_.decode.damaged_packets);
+    mine[corrupt] = static_cast<double>(feed_total_.decode.corrupt_frames);
+    mine[preroll] = static_cast<double>(feed_total_.decode.preroll_frames);
+    mine[peak_queue] = static_cast<double>(feed_peak_);
+    mine[bytes_edge] = static_cast<double>(bytes.bytes(Tier::edge));
+    mine[bytes_cluster] = static_cast<double>(bytes.bytes(Tier::cluster));
+    mine[bytes_centre] = static_cast<double>(bytes.bytes(Tier::centre));
+    std::vector<Facts> ranks;
+    for (const auto& packed : world_.gather(std::as_bytes(std::span(mine)), 0, "summary")) {
+        Facts facts{};
+        std::memcpy(facts.data(), packed.data(), std::min(sizeof facts, packed.size()));
+        ranks.push_back(facts);
+    }
+    if (trace_) {
+        const auto packed = world_.gather(trace_->pack(), 0, "trace");
+        if (is_root()) io::write_trace(settings_.run.folder / "trace.json", packed);
+    }
+    if (!is_root()) return;
+
+    const Facts sum = sum_of(ranks);
+    const double all = seconds * static_cast<double>(ranks.size());
+    std::vector<std::pair<std::string, std::string>> facts{
+        {"result", finished ? "finished" : "stopped by a signal; run the same command to go on"},
+        {"steps", fmt::format("{} ({} in this run)", step_, step_ - resumed_at_)},
+        {"samples", fmt::format("{:.0f} trained, {:.0f} skipped in this run", sum[trained], sum[skipped])},
+        {"throughput", fmt::format("{:.1f} samples/s over {:.1f} s on {} ranks", sum[trained] / seconds,
+                                   seconds, ranks.size())},
+        {"limited by", limiting_stage(sum)},
+        {"time of the ranks",
+         fmt::format("compute {}, optimiser {}, waiting for clips {}, exposed communication {}, "
+                     "evaluation {}, checkpoints {}",
+                     share(sum[compute], all), share(sum[optimise], all), share(sum[wait_data], all),
+                     share(sum[exposed], all), share(sum[evaluating], all), share(sum[checkpoint], all))},
+        {"video",
+         fmt::format(
+             "{:.0f} frames decoded for {:.0f} clips ({:.2f} a clip), {:.0f} packets, {:.0f} damaged, "
+             "{:.0f} frames corrupt, {:.0f} repeated",
+             sum[frames], sum[feed_clips], sum[feed_clips] > 0 ? sum[frames] / sum[feed_clips] : 0,
+             sum[packets], sum[damaged], sum[corrupt], sum[preroll])},
+        {"clip queue", fmt::format("at most {:.1f} MiB on a rank", std::max_element(
+                                                                       ranks.begin(), ranks.end(),
+                                                                       [](auto& a, auto& b) {
+                                                                           return a[peak_queue] <
+                                                                                  b[peak_queue];
+                                                                       })->at(peak_queue) /
+                                                                       (1 << 20))},
+        {"bytes sent",
+         fmt::format("edge {:.1f} MiB, cluster {:.1f} MiB, centre {:.1f} MiB", sum[bytes_edge] / (1 << 20),
+                     sum[bytes_cluster] / (1 << 20), sum[bytes_centre] / (1 << 20))},
+    };
+    for (const auto& [file, reason] : data_.catalogue.quarantined())
+        facts.emplace_back("quarantined", file + ": " + reason);
+    nlohmann::json line{{"kind", "summary"}, {"finished", finished}, {"seconds", seconds}};
+    for (const auto& [name, value] : facts) line[name] = value;
+    monitor_->line(line);
+    std::string text = "\n";
+    for (const auto& [name, value] : facts) text += fmt::format("{:<18} {}\n", name, value);
+    const SampleLedger::Proof proof = ledger_->prove();
+    monitor_->say(text + proof.text);
+    if (!proof.consistent) throw_error<Error>("the sample ledger does not add up: {}", proof.text);
+    write_run_report(finished, facts);
+}
+
+void Run::write_run_report(bool finished, const std::vector<std::pair<std::string, std::string>>& facts) {
+    io::ReportContent report;
+    report.title = fmt::format("{} on {}", model_->spec().architecture, data_.catalogue.dataset.name);
+    report.subtitle = finished ? "training finished" : "training stopped, to be gone on with";
+    report.summary = facts;
+    if (last_metrics_) {
+        report.classes = data_.catalogue.dataset.classes;
+        report.confusion = last_metrics_->confusion;
+        report.tables.push_back(io::class_table(report.classes, report.confusion));
+    }
+    const BuildInfo build = build_info();
+    report.versions = {{"divs", build.version + " (" + build.revision + ")"}, {"compiler", build.compiler}};
+    for (const auto& fact : machine_info()) report.versions.push_back(fact);
+    report.configuration = settings_.effective;
+    io::write_report(settings_.run.folder / "report.html", report);
+    monitor_->say(fmt::format("report: {}", (settings_.run.folder / "report.html").string()));
+}
+
+}  // namespace divs::train

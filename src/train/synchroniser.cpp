@@ -1,0 +1,136 @@
+#include "divs/train/synchroniser.hpp"
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <thread>
+
+#include "divs/core/clock.hpp"
+#include "divs/core/error.hpp"
+#include "divs/core/log.hpp"
+
+namespace divs::train {
+namespace {
+
+constexpr double default_bucket_bytes = 4 << 20;
+constexpr std::size_t first_bucket_bytes = 1 << 20;
+
+std::vector<std::size_t> boundaries(const nn::Model& model) {
+    std::vector<std::size_t> starts;
+    for (const auto& view : model.parameter_views()) starts.push_back(view.offset);
+    return starts;
+}
+
+// FNV-1a over 64-bit words: equal for equal bits, and quick enough to run every few hundred steps.
+std::uint64_t hash_values(std::span<const float> values) {
+    std::uint64_t hash = 0xCBF29CE484222325ULL;
+    for (const float value : values) {
+        std::uint32_t bits;
+        std::memcpy(&bits, &value, sizeof bits);
+        hash = (hash ^ bits) * 0x100000001B3ULL;
+    }
+    return hash;
+}
+
+}  // namespace
+
+void NormReducer::sum(std::span<double> values) {
+    const comm::Work work = world_.sum(values, "norm statistics");
+    work.wait();
+    waited_ += work.waited_seconds();
+}
+
+Synchroniser::Synchroniser(nn::Model& model, comm::World& world, NormReducer& norms, const Settings& settings)
+    : model_(model), world_(world), norms_(norms), settings_(settings), ranges_(model.update_ranges()) {
+    const double mib = settings.run.bucket_mib;
+    const auto bytes = static_cast<std::size_t>(mib > 0 ? mib * (1 << 20) : default_bucket_bytes);
+    reducer_ = std::make_unique<comm::BucketReducer>(
+        world, model.gradients(),
+        comm::plan_buckets(boundaries(model), model.gradients().size(), bytes, first_bucket_bytes),
+        settings.run.overlap);
+    const bool sgd = settings.optimizer.update.optimizer == nn::Optimizer::sgd;
+    for (const char* name :
+         sgd ? std::vector<const char*>{"momentum"} : std::vector<const char*>{"moment1", "moment2"})
+        state_.emplace_back(name, model.backend().allocate(model.parameters().size_bytes()));
+}
+
+OptimiserState Synchroniser::state() {
+    OptimiserState state;
+    for (const auto& [name, storage] : state_)
+        state.emplace_back(name, std::span(storage->data(), model_.parameters().size()));
+    return state;
+}
+
+StepTotals Synchroniser::step(const nn::Batch& batch, const nn::LossSettings& loss, Wishes wishes,
+                              double slowdown) {
+    times_ = {};
+    Stopwatch watch;
+    const bool alone = world_.size() == 1;
+    const nn::LossSum mine = model_.train_step(batch, loss, [&](nn::GradientRange range) {
+        if (!alone) reducer_->ready({range.begin, range.end});
+    });
+    bad_row_ = mine.first_not_finite;
+    const double norm_wait = norms_.waited_seconds();
+    times_.compute = watch.lap() - norm_wait;
+    times_.exposed = norm_wait;
+    if (slowdown > 1) {
+        std::this_thread::sleep_for(std::chrono::duration<double>(times_.compute * (slowdown - 1)));
+        times_.compute += watch.lap();
+    }
+
+    const bool bad = bad_row_ >= 0;
+    std::array<double, 7> sums{bad ? 0 : mine.loss,  // one rank's NaN must not hide what the others have
+                               mine.weight,
+                               static_cast<double>(batch.clips()),
+                               static_cast<double>(mine.correct),
+                               static_cast<double>(wishes.stop),
+                               static_cast<double>(wishes.save),
+                               static_cast<double>(bad)};
+    if (!alone) {
+        const comm::Work counts = world_.sum(std::span<double>(sums), "counts");
+        times_.exposed += reducer_->finish();
+        counts.wait();
+        times_.exposed += counts.waited_seconds();
+        times_.busy = reducer_->busy_seconds();
+    }
+    samples_since_merge_ += batch.clips();
+    StepTotals totals{sums[0], sums[1], sums[2], sums[3], sums[4] > 0, sums[5] > 0, sums[6] > 0, 0};
+    const double squared = model_.backend().squared_norm(model_.gradients());
+    totals.gradient_norm = totals.weight > 0 ? std::sqrt(squared) / totals.weight : 0;
+    return totals;
+}
+
+void Synchroniser::update(const StepTotals& totals, std::int64_t step, float learning_rate) {
+    if (totals.weight <= 0) return;
+    Stopwatch watch;
+    nn::UpdateSettings update = settings_.optimizer.update;
+    update.learning_rate = learning_rate;
+    update.step = step + 1;
+    const double norm_of_sum = totals.gradient_norm * totals.weight;
+    update.gradient_scale = static_cast<float>(
+        nn::gradient_scale(norm_of_sum * norm_of_sum, totals.weight, settings_.optimizer.clip_norm));
+    std::vector<std::span<float>> state;
+    for (const auto& [name, values] : this->state()) state.push_back(values);
+    model_.backend().update(update, ranges_, model_.parameters(), model_.gradients(), state);
+    times_.update = watch.seconds();
+}
+
+void Synchroniser::merge_buffers() {
+    if (world_.size() == 1 || settings_.run.norm == Norm::sync || model_.buffers().empty()) return;
+    double total = samples_since_merge_;
+    world_.sum(std::span<double>(&total, 1), "samples of norms").wait();
+    if (total == 0) return;
+    const auto weight = static_cast<float>(samples_since_merge_ / total);
+    for (float& value : model_.buffers()) value *= weight;
+    world_.sum(model_.buffers(), "running statistics").wait();
+    samples_since_merge_ = 0;
+}
+
+void Synchroniser::require_equal_parameters() {
+    const std::uint64_t hash = hash_values(model_.parameters());
+    std::vector<std::byte> bytes(sizeof hash);
+    std::memcpy(bytes.data(), &hash, sizeof hash);
+    comm::require_equal(world_, bytes, "parameters");
+}
+
+}  // namespace divs::train
