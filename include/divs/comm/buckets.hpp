@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -12,35 +13,74 @@ namespace divs::comm {
 
 struct Range {
     std::size_t begin = 0, end = 0;  // elements
+
+    std::size_t size() const noexcept { return end - begin; }
+    friend bool operator==(const Range&, const Range&) = default;
 };
 
 // Cuts an arena of `size` elements into buckets of about `bucket_bytes`, from the end backwards, at the given
 // boundaries (starts of parameters, ascending). The first bucket to fill (the last in the arena) is kept at
-// most `first_bytes`, so that reduction starts early.
+// most `first_bytes`, so that reduction starts early. A bucket is longer than asked only where one parameter
+// is: parameters are never cut.
 std::vector<Range> plan_buckets(std::span<const std::size_t> boundaries, std::size_t size,
                                 std::size_t bucket_bytes, std::size_t first_bytes);
+
+// Which buckets are full: pure bookkeeping of a step.
+class BucketCursor {
+  public:
+    // Buckets that cover the arena [0, size) once, in descending order; otherwise ConfigError.
+    BucketCursor(std::vector<Range> buckets, std::size_t size);
+
+    const std::vector<Range>& buckets() const noexcept { return buckets_; }
+
+    // Everything from range.begin up is final. ConfigError where the range lies above one announced before.
+    void announce(Range range);
+    // The next full bucket, in order; each once.
+    std::optional<Range> take();
+    // All of the arena is final.
+    void announce_all() noexcept { low_ = 0; }
+    void restart() noexcept;
+
+  private:
+    std::vector<Range> buckets_;
+    std::size_t size_, low_, next_ = 0;
+};
 
 class BucketReducer {
   public:
     BucketReducer(World& world, std::span<float> gradients, std::vector<Range> buckets, bool overlap = true);
+    ~BucketReducer();
+    BucketReducer(const BucketReducer&) = delete;
 
     // A range of the arena is final (called in descending order). Posts every bucket that it completes; with
     // overlap off, all are posted by finish().
     void ready(Range range);
-    // Waits for all buckets of the step. Seconds that the wait blocked: exposed communication.
+    // Waits for all buckets of the step; parts of the arena that no range announced count as final. Seconds
+    // that the wait blocked: exposed communication.
     double finish();
 
     void replan(std::vector<Range> buckets);  // between steps
-    double busy_seconds() const noexcept;     // the last step's communication, exposed or not
+    const std::vector<Range>& buckets() const noexcept { return cursor_.buckets(); }
+
+    // Of the last finished step.
+    struct Timing {
+        std::size_t bytes = 0;
+        double seconds = 0;  // on the communication thread
+    };
+    double busy_seconds() const noexcept { return busy_; }                    // communication, exposed or not
+    const std::vector<Timing>& timings() const noexcept { return timings_; }  // a bucket each, in order
 
   private:
+    void post_full();
+
     World& world_;
     std::span<float> gradients_;
-    std::vector<Range> buckets_;
+    BucketCursor cursor_;
     bool overlap_;
-    std::size_t next_ = 0, low_;
     std::vector<Work> works_;
+    std::vector<Timing> timings_;
     double busy_ = 0;
+    int exceptions_;
 };
 
 }  // namespace divs::comm

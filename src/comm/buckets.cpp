@@ -1,0 +1,123 @@
+#include "divs/comm/buckets.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "divs/core/error.hpp"
+
+namespace divs::comm {
+
+std::vector<Range> plan_buckets(std::span<const std::size_t> boundaries, std::size_t size,
+                                std::size_t bucket_bytes, std::size_t first_bytes) {
+    std::vector<Range> buckets;
+    std::size_t end = size;    // of the bucket being filled
+    std::size_t begin = size;  // of what it holds so far
+    const auto limit = [&] {
+        return (buckets.empty() ? std::min(first_bytes, bucket_bytes) : bucket_bytes) / sizeof(float);
+    };
+    const auto close = [&] {
+        if (begin < end) buckets.push_back({begin, end});
+        end = begin;
+    };
+    for (std::size_t i = boundaries.size(); i-- > 0;) {
+        const std::size_t start =
+            i == 0 ? 0 : boundaries[i];  // what lies before the first parameter goes with it
+        if (start >= begin) continue;    // parameters without elements
+        if (end - start > limit()) close();
+        begin = start;
+    }
+    close();
+    if (end > 0) buckets.push_back({0, end});
+    return buckets;
+}
+
+BucketCursor::BucketCursor(std::vector<Range> buckets, std::size_t size)
+    : buckets_(std::move(buckets)), size_(size), low_(size) {
+    std::size_t end = size;
+    for (const Range& bucket : buckets_) {
+        if (bucket.end != end || bucket.begin >= bucket.end)
+            throw_error<ConfigError>("bucket {} to {}: expected a range that ends at {}", bucket.begin,
+                                     bucket.end, end);
+        end = bucket.begin;
+    }
+    if (end != 0) throw_error<ConfigError>("elements 0 to {} lie in no bucket", end);
+}
+
+void BucketCursor::announce(Range range) {
+    if (range.end > low_ || range.begin > range.end)
+        throw_error<ConfigError>("gradients {} to {} announced, expected a range that ends at or below {}",
+                                 range.begin, range.end, low_);
+    low_ = range.begin;
+}
+
+std::optional<Range> BucketCursor::take() {
+    if (next_ == buckets_.size() || buckets_[next_].begin < low_) return std::nullopt;
+    return buckets_[next_++];
+}
+
+void BucketCursor::restart() noexcept {
+    low_ = size_;
+    next_ = 0;
+}
+
+BucketReducer::BucketReducer(World& world, std::span<float> gradients, std::vector<Range> buckets,
+                             bool overlap)
+    : world_(world),
+      gradients_(gradients),
+      cursor_(std::move(buckets), gradients.size()),
+      overlap_(overlap),
+      exceptions_(std::uncaught_exceptions()) {}
+
+// The gradients may be freed next: nothing may still write to them.
+BucketReducer::~BucketReducer() {
+    if (works_.empty()) return;
+    try {
+        if (std::uncaught_exceptions() > exceptions_)
+            world_.leave();
+        else
+            for (const Work& work : works_) work.wait();
+    } catch (const std::exception&) {  // the one who waits for the next operation hears of it
+    }
+}
+
+void BucketReducer::post_full() {
+    while (const auto bucket = cursor_.take())
+        works_.push_back(world_.sum(gradients_.subspan(bucket->begin, bucket->size()),
+                                    "bucket " + std::to_string(works_.size())));
+}
+
+void BucketReducer::ready(Range range) {
+    cursor_.announce(range);
+    if (!overlap_) return;
+    post_full();
+    world_.poll();
+}
+
+double BucketReducer::finish() {
+    cursor_.announce_all();
+    post_full();
+    double exposed = 0;
+    for (const Work& work : works_) {
+        work.wait();
+        exposed += work.waited_seconds();
+    }
+    busy_ = 0;
+    timings_.clear();
+    for (std::size_t i = 0; i < works_.size(); ++i) {
+        const double seconds = works_[i].end_seconds() - works_[i].start_seconds();
+        timings_.push_back({cursor_.buckets()[i].size() * sizeof(float), seconds});
+        busy_ += seconds;
+    }
+    works_.clear();
+    cursor_.restart();
+    return exposed;
+}
+
+void BucketReducer::replan(std::vector<Range> buckets) {
+    if (!works_.empty()) throw_error<ConfigError>("buckets can change between steps only");
+    cursor_ = BucketCursor(std::move(buckets), gradients_.size());
+}
+
+}  // namespace divs::comm
