@@ -13,7 +13,9 @@
 
 namespace divs::nn {
 
-// What must be summed over ranks inside a layer. Calls come in one order, fixed by the model, on every rank.
+// What must be summed over ranks inside a layer. Calls come in one order, fixed by the model, on every rank and every
+// backend: a batch norm of C channels sums 1 + 2 C numbers forward (count, sums, sums of squares) and 2 C backward (sums
+// of the gradient, and of its product with the normalised input).
 struct Reducer {
     virtual ~Reducer() = default;
     virtual void sum(std::span<double> values) = 0;  // blocks until the sum over ranks is in place
@@ -30,6 +32,9 @@ struct StepContext {
     std::uint64_t seed = 0, epoch = 0;
     std::span<const std::uint64_t> samples;  // sample of each clip in the batch
     int frames = 1;                          // frames a clip: row n belongs to samples[n / frames]
+    // Another number whenever the parameters have changed, so that a backend may keep what it derived from them; 0: they
+    // may have changed since the last call.
+    std::uint64_t parameters_version = 0;
 };
 
 // Spans of backend memory, in the order of parameter_shapes() / buffer_shapes().
@@ -131,7 +136,8 @@ struct BackendOptions {
     bool deterministic = false;
 };
 
-// "cpu", "reference", or the name of a plugin ("cuda": libdivs_cuda.so beside the program or in its library folder).
+// "cpu", "reference", or the name of a plugin ("cuda": libdivs_cuda.so in the folder that DIVS_PLUGINS names, beside the
+// program or in its library folder; see plugin.hpp).
 // Throws ConfigError when there is no such backend, Error with the loader's words when a plugin cannot be used here.
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options);
 

@@ -1,0 +1,86 @@
+// Chooses a backend by name; opens plugins.
+#include "divs/nn/backend.hpp"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <vector>
+
+#include "cpu/operation.hpp"
+#include "divs/core/error.hpp"
+#include "divs/nn/plugin.hpp"
+#include "reference/loops.hpp"
+
+namespace divs::nn {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Where plugins lie: the folder that DIVS_PLUGINS names, beside the program, and the library folder of its
+// prefix.
+std::vector<fs::path> plugin_folders() {
+    std::vector<fs::path> folders;
+    if (const char* named = std::getenv("DIVS_PLUGINS"); named && *named) folders.emplace_back(named);
+    std::error_code error;
+    const fs::path program = fs::read_symlink("/proc/self/exe", error);
+    if (!error) {
+        folders.push_back(program.parent_path());
+        folders.push_back(program.parent_path().parent_path() / "lib");
+        folders.push_back(program.parent_path().parent_path() / "lib" / "divs");
+    }
+    return folders;
+}
+
+bool is_plain_name(std::string_view name) {
+    return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+    });
+}
+
+fs::path find_plugin(std::string_view name) {
+    std::string searched;
+    if (is_plain_name(name))
+        for (const fs::path& folder : plugin_folders()) {
+            const fs::path file = folder / fmt::format("libdivs_{}.so", name);
+            if (std::error_code error; fs::exists(file, error)) return file;
+            searched += fmt::format("{}{}", searched.empty() ? "" : ", ", folder.string());
+        }
+    throw_error<ConfigError>("backend \"{}\": expected cpu, reference or a plugin libdivs_<name>.so{}{}",
+                             name, searched.empty() ? "" : "; looked for it in ", searched);
+}
+
+struct CloseLibrary {
+    void operator()(void* library) const noexcept { dlclose(library); }
+};
+
+std::unique_ptr<Backend> open_plugin(const fs::path& file, const BackendOptions& options) {
+    // Stays loaded to the end of the program (NODELETE): the backend's code lives in it.
+    const std::unique_ptr<void, CloseLibrary> library(
+        dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE));
+    if (!library) throw_error<Error>("{}: cannot be opened: {}", file.string(), dlerror());
+    const auto factory = reinterpret_cast<BackendFactory>(dlsym(library.get(), backend_factory_symbol));
+    if (!factory)
+        throw_error<Error>("{}: is no backend for this program: expected the function {}", file.string(),
+                           backend_factory_symbol);
+    const BackendRequest request{backend_interface, options};
+    std::array<char, 1024> reason{};
+    std::unique_ptr<Backend> backend(factory(&request, reason.data(), reason.size()));
+    reason.back() = 0;
+    if (!backend)
+        throw_error<Error>("{}: cannot be used here: {}", file.string(),
+                           reason[0] ? reason.data() : "no reason given");
+    return backend;
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options) {
+    if (name == "cpu") return cpu::make_backend(options);
+    if (name == "reference") return reference::make_backend();
+    return open_plugin(find_plugin(name), options);
+}
+
+}  // namespace divs::nn
