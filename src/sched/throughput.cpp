@@ -70,7 +70,8 @@ void ThroughputMeter::fit_overhead() {
             if (std::abs(a->work - b->work) >= 0.25 * largest)
                 slopes.push_back((a->compute_seconds - b->compute_seconds) / (a->work - b->work));
     }
-    if (slopes.size() >= 2 * recent) {
+    const std::size_t pairs = rounds_.size() * (rounds_.size() - 1) / 2;
+    if (slopes.size() >= std::max(2 * recent, pairs / 4)) {  // else a few odd rounds would decide
         const double slope = median(slopes);
         std::vector<double> rests;
         for (const Round& r : rounds_) rests.push_back(r.compute_seconds - slope * r.work);

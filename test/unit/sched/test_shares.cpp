@@ -1,5 +1,4 @@
 #include <catch2/catch.hpp>
-
 #include <cmath>
 #include <numeric>
 
@@ -32,7 +31,8 @@ TEST_CASE("shares sum to the batch, keep their limits and stay near their quota"
     for (std::uint64_t seed = 0; seed < 500; ++seed) {
         const Random random(seed, Stream::test, 3);
         const auto ranks = 1 + random.below(0, 20);
-        const int batch = static_cast<int>(random.below(1, 300)), quantum = 1 + static_cast<int>(random.below(2, 8));
+        const int batch = static_cast<int>(random.below(1, 300)),
+                  quantum = 1 + static_cast<int>(random.below(2, 8));
         std::vector<double> weights;
         std::vector<std::int64_t> most;
         std::int64_t room = 0;
@@ -67,11 +67,13 @@ TEST_CASE("shares sum to the batch, keep their limits and stay near their quota"
 
 TEST_CASE("shares of special weights") {
     using V = std::vector<int>;
-    CHECK(batch_shares(std::vector<double>{0, 0, 0}, 7) == V{3, 2, 2});       // nobody known: equal, ties to the lower rank
+    CHECK(batch_shares(std::vector<double>{0, 0, 0}, 7) ==
+          V{3, 2, 2});  // nobody known: equal, ties to the lower rank
     CHECK(batch_shares(std::vector<double>{5, 0, INFINITY, NAN}, 4) == V{4, 0, 0, 0});
     CHECK(batch_shares(std::vector<double>{1, 1}, 0) == V{0, 0});
     CHECK(batch_shares(std::vector<double>{1, 1, 1}, 32, 8) == V{16, 8, 8});
-    CHECK(batch_shares(std::vector<double>{3, 1}, 30, 8) == V{22, 8});        // 6 are left over and go where they are missed
+    CHECK(batch_shares(std::vector<double>{3, 1}, 30, 8) ==
+          V{22, 8});  // 6 are left over and go where they are missed
     const std::vector<std::int64_t> most{2, 100};
     CHECK(batch_shares(std::vector<double>{9, 1}, 12, 1, most) == V{2, 10});
 }
@@ -79,9 +81,13 @@ TEST_CASE("shares of special weights") {
 TEST_CASE("shares that follow what ranks hold end together and use every sample once") {
     for (std::uint64_t seed = 0; seed < 100; ++seed) {
         const Random random(seed, Stream::test, 4);
-        const int ranks = 1 + static_cast<int>(random.below(0, 9)), batch = 1 + static_cast<int>(random.below(1, 60));
+        const int ranks = 1 + static_cast<int>(random.below(0, 9)),
+                  batch = 1 + static_cast<int>(random.below(1, 60));
         std::vector<std::uint64_t> left;
-        for (int r = 0; r < ranks; ++r) left.push_back(random.below(10 + static_cast<std::uint64_t>(r), 3) ? random.below(50 + static_cast<std::uint64_t>(r), 700) : 0);
+        for (int r = 0; r < ranks; ++r)
+            left.push_back(random.below(10 + static_cast<std::uint64_t>(r), 3)
+                               ? random.below(50 + static_cast<std::uint64_t>(r), 700)
+                               : 0);
         ShareTracker tracker(ranks, 1, false);
         tracker.begin_epoch(left);
         const std::uint64_t all = tracker.left();
@@ -90,7 +96,8 @@ TEST_CASE("shares that follow what ranks hold end together and use every sample 
         while (tracker.left()) {
             const auto shares = tracker.shares(batch);
             const int sum = std::accumulate(shares.begin(), shares.end(), 0);
-            REQUIRE(sum == static_cast<int>(std::min<std::uint64_t>(static_cast<std::uint64_t>(batch), tracker.left())));
+            REQUIRE(sum == static_cast<int>(
+                               std::min<std::uint64_t>(static_cast<std::uint64_t>(batch), tracker.left())));
             for (std::size_t r = 0; r < left.size(); ++r) {
                 const double quota = static_cast<double>(left[r]) * batch / static_cast<double>(all);
                 if (sum == batch) REQUIRE(std::abs(shares[r] - quota) <= 2.0);  // even, to the last step
