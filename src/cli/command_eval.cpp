@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "commands.hpp"
+#include "divs/comm/job.hpp"
 #include "divs/core/config.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
@@ -35,14 +36,7 @@ void require_classes(const train::Weights& weights, const video::Catalogue& cata
                                 fmt::join(catalogue.dataset.classes, ", "));
 }
 
-void run_eval(const Common& common, const EvalArguments& arguments) {
-    Config config(arguments.config, common.overrides);
-    train::Settings settings = train::read_settings(config);
-    const comm::WorldOptions world_options = train::read_world_options(config);
-    config.finish();
-    comm::World world(world_options);
-    log::configure(common.log_level, world.rank(), world.size());
-
+void evaluate(comm::World& world, train::Settings settings, const EvalArguments& arguments) {
     const train::Weights weights =
         train::read_any_weights(arguments.weights.empty() ? settings.run.folder.string() : arguments.weights);
     follow_weights(settings, nn::from_json(weights.model_json), weights.clip_stride);
@@ -77,6 +71,18 @@ void run_eval(const Common& common, const EvalArguments& arguments) {
     std::ofstream out(arguments.json);
     out << train::to_json(metrics).dump(2) << '\n';
     if (!out.flush()) throw_error<StorageError>("{}: cannot be written", arguments.json);
+}
+
+void run_eval(const Common& common, const EvalArguments& arguments) {
+    Config config(arguments.config, common.overrides);
+    const train::Settings settings = train::read_settings(config);
+    const comm::WorldOptions world_options = train::read_world_options(config);
+    config.finish();
+    comm::run_job(world_options, [&](comm::World& world) {
+        log::configure(common.log_level, world.rank(), world.size());
+        evaluate(world, settings, arguments);
+        return 0;
+    });
 }
 
 }  // namespace

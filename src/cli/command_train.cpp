@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "commands.hpp"
+#include "divs/comm/job.hpp"
 #include "divs/core/config.hpp"
 #include "divs/core/log.hpp"
 #include "divs/train/trainer.hpp"
@@ -23,9 +24,11 @@ void run_train(const Common& common, const TrainArguments& arguments) {
     for (const std::string& text : arguments.throttles)
         settings.throttles.push_back(train::parse_throttle(text));
     settings.run.trace = settings.run.trace || arguments.trace;
-    comm::World world(world_options);
-    log::configure(common.log_level, world.rank(), world.size());
-    train::train(world, settings);
+    comm::run_job(world_options, [&](comm::World& world) {
+        log::configure(common.log_level, world.rank(), world.size());
+        train::train(world, settings);
+        return 0;
+    });
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <thread>
 
+#include "divs/comm/bucket_tuner.hpp"
 #include "divs/core/clock.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
@@ -14,6 +15,7 @@ namespace {
 
 constexpr double default_bucket_bytes = 4 << 20;
 constexpr std::size_t first_bucket_bytes = 1 << 20;
+constexpr int tuning_steps = 8;  // that bucket lengths are measured in; the first two warm up
 
 std::vector<std::size_t> boundaries(const nn::Model& model) {
     std::vector<std::size_t> starts;
@@ -92,12 +94,32 @@ StepTotals Synchroniser::step(const nn::Batch& batch, const nn::LossSettings& lo
         counts.wait();
         times_.exposed += counts.waited_seconds();
         times_.busy = reducer_->busy_seconds();
+        if (++steps_ <= tuning_steps && settings_.run.bucket_mib == 0) tune_buckets();
     }
     samples_since_merge_ += batch.clips();
     StepTotals totals{sums[0], sums[1], sums[2], sums[3], sums[4] > 0, sums[5] > 0, sums[6] > 0, 0};
     const double squared = model_.backend().squared_norm(model_.gradients());
     totals.gradient_norm = totals.weight > 0 ? std::sqrt(squared) / totals.weight : 0;
     return totals;
+}
+
+void Synchroniser::tune_buckets() {
+    if (steps_ > 2) {
+        timings_.insert(timings_.end(), reducer_->timings().begin(), reducer_->timings().end());
+        // Of forward and backward together, backward is about two thirds.
+        backward_seconds_ += times_.compute * 2 / 3 / (tuning_steps - 2);
+    }
+    if (steps_ < tuning_steps) return;
+    const std::size_t bytes = model_.gradients().size_bytes();
+    const comm::BucketProposal proposal =
+        comm::propose_buckets(comm::fit_sum_cost(timings_), bytes, backward_seconds_);
+    std::array<std::uint64_t, 2> lengths{proposal.bucket_bytes, proposal.first_bytes};
+    world_.broadcast(std::as_writable_bytes(std::span(lengths)), 0, "bucket lengths").wait();
+    reducer_->replan(
+        comm::plan_buckets(boundaries(model_), model_.gradients().size(), lengths[0], lengths[1]));
+    if (world_.rank() == 0)
+        log::info("gradients go in {} buckets of about {} KiB (measured over the first {} steps)",
+                  reducer_->buckets().size(), lengths[0] >> 10, tuning_steps);
 }
 
 void Synchroniser::update(const StepTotals& totals, std::int64_t step, float learning_rate) {

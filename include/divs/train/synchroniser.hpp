@@ -81,6 +81,9 @@ class Synchroniser {
     double samples_since_merge_ = 0;
     StepTimes times_;
     int bad_row_ = -1;
+    int steps_ = 0;
+    std::vector<comm::BucketReducer::Timing> timings_;
+    double backward_seconds_ = 0;
 };
 
 }  // namespace divs::train

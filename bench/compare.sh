@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Ours and a peer, interleaved in one run. Usage: compare.sh step|decode|conv|allreduce|balance [ROUNDS]
+# Ends with one line a figure: NAME VALUE >= GOAL (or <=), "met" or "missed" behind it.
+#   DIVS         the program (default: the release build; built where it is missing)
+#   DIVS_PEERS   virtual environment with PyTorch and torchvision (set up where a benchmark needs it and it is missing:
+#                several GB, from the Python package index)
+#   DIVS_DATA    folder of recordings for `decode`
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+name=${1:?usage: compare.sh step|decode|conv|allreduce|balance [ROUNDS]}
+rounds=${2:-5}
+divs=${DIVS:-}
+[ -n "$divs" ] || divs=$("$here/../jobs/build.sh" release divs)/src/cli/divs
+peers=${DIVS_PEERS:-$HOME/.cache/divs/peers}
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+
+need_torch() {
+    [ -x "$peers/bin/python" ] && "$peers/bin/python" -c 'import torch, torchvision' 2>/dev/null && return
+    echo "Setting up PyTorch and torchvision in $peers (several GB)" >&2
+    python3 -m venv "$peers"
+    "$peers/bin/pip" install --quiet torch torchvision numpy h5py
+}
+
+case $name in
+    step) need_torch; exec "$peers/bin/python" "$here/peers/compare_step.py" --divs "$divs" --rounds "$rounds" ;;
+    decode) exec python3 "$here/peers/compare_decode.py" --divs "$divs" --rounds "$rounds" ;;
+    conv) exec python3 "$here/peers/goals.py" --divs "$divs" conv ;;
+    allreduce) exec python3 "$here/peers/goals.py" --divs "$divs" allreduce ;;
+    balance) exec python3 "$here/peers/goals.py" --divs "$divs" balance ;;
+    *) echo "unknown benchmark $name: expected step, decode, conv, allreduce or balance" >&2; exit 2 ;;
+esac
