@@ -1,0 +1,201 @@
+// Training end to end: what a run learns, repeats, resumes and survives does not depend on how many ranks
+// there are.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "divs/train/checkpoint.hpp"
+#include "support/process.hpp"
+#include "support/small_dataset.hpp"
+
+using Catch::Matchers::Contains;
+using namespace divs;
+using namespace divs::test;
+
+namespace {
+
+std::string config(const Scratch& scratch, const std::string& name, const std::string& more = "") {
+    const auto file = scratch / (name + ".toml");
+    write_text(file,
+               "[data]\ndataset = \"data\"\nshard_seconds = 0.3\nmix = 16\n[clip]\nhop = 2\n"
+               "[model]\nname = \"tiny\"\nheight = 32\nwidth = 48\nthreads = 1\n"
+               "[optimizer]\nname = \"sgd\"\nlearning_rate = 0.02\n"
+               "[train]\nfolder = \"" +
+                   name + "\"\nepochs = 2\nbatch = 12\n" + more);
+    return file.string();
+}
+
+train::Checkpoint newest(const Scratch& scratch, const std::string& name) {
+    auto checkpoint = train::load_newest(scratch / name);
+    REQUIRE(checkpoint);
+    return std::move(*checkpoint);
+}
+
+// The largest difference between parameters, relative to the largest parameter.
+double difference(const train::Checkpoint& a, const train::Checkpoint& b) {
+    double worst = 0, scale = 1e-12;
+    REQUIRE(a.arrays.size() == b.arrays.size());
+    for (const auto& array : a.arrays) {
+        if (array.name.rfind("parameters/", 0) != 0) continue;
+        const auto* other = b.find(array.name);
+        REQUIRE(other);
+        for (std::size_t i = 0; i < array.values.size(); ++i) {
+            worst = std::max(worst, std::abs(double{array.values[i]} - other->values[i]));
+            scale = std::max(scale, std::abs(double{array.values[i]}));
+        }
+    }
+    return worst / scale;
+}
+
+std::vector<nlohmann::json> metrics(const Scratch& scratch, const std::string& name,
+                                    const std::string& kind) {
+    std::vector<nlohmann::json> lines;
+    std::istringstream text(read_text(scratch / name / "metrics.jsonl"));
+    for (std::string line; std::getline(text, line);)
+        if (auto object = nlohmann::json::parse(line); object["kind"] == kind) lines.push_back(object);
+    return lines;
+}
+
+}  // namespace
+
+TEST_CASE("a model learns, evaluates and reports on one rank and on two") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data");
+    for (const int ranks : {0, 2}) {
+        const std::string name = "run" + std::to_string(ranks);
+        const auto outcome =
+            divs::test::divs("train " + config(scratch, name) + " --set train.epochs=6 --trace", ranks);
+        INFO(outcome.text());
+        REQUIRE(outcome.status == 0);
+        const auto evaluations = metrics(scratch, name, "eval");
+        REQUIRE(evaluations.size() == 6);
+        CHECK(evaluations.back()["accuracy"].get<double>() > 0.9);
+        CHECK(evaluations.back()["samples"] == 4 * 12);
+        double trained = 0;
+        for (const auto& step : metrics(scratch, name, "step")) trained += step["samples"].get<double>();
+        CHECK(trained == 6 * 8 * 12);  // each sample once an epoch
+        CHECK(std::filesystem::exists(scratch / name / "report.html"));
+        CHECK_NOTHROW(nlohmann::json::parse(read_text(scratch / name / "trace.json")));
+        const auto evaluated = divs::test::divs("eval " + config(scratch, name), ranks);
+        CHECK(evaluated.status == 0);
+        CHECK_THAT(evaluated.out, Contains("accuracy") && Contains("confusion"));
+    }
+}
+
+TEST_CASE("in a global order the parameters do not depend on the number of ranks or their shares") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data");
+    const std::string order = "order = \"global\"\nnorm = \"sync\"\nseed = 5\n";
+    REQUIRE(divs::test::divs("train " + config(scratch, "one", order)).status == 0);
+    const auto one = newest(scratch, "one");
+    for (const int ranks : {2, 4}) {
+        const std::string name = "ranks" + std::to_string(ranks);
+        // Slowing a rank makes the scheduler give it smaller shares of the batch.
+        const auto outcome = divs::test::divs(
+            "train " + config(scratch, name, order + "[scheduler]\ninterval = 4\n") + " --throttle 1=3@2",
+            ranks);
+        INFO(outcome.text());
+        REQUIRE(outcome.status == 0);
+        CHECK(difference(one, newest(scratch, name)) < 2e-3);
+    }
+}
+
+TEST_CASE("a deterministic run repeats bit for bit") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data");
+    for (const std::string name : {"a", "b"}) {
+        const auto outcome = divs::test::divs("train " + config(scratch, name, "deterministic = true\n"), 2);
+        INFO(outcome.text());
+        REQUIRE(outcome.status == 0);
+    }
+    CHECK(difference(newest(scratch, "a"), newest(scratch, "b")) == 0);
+}
+
+TEST_CASE("a killed run goes on from its checkpoint at another number of ranks, each sample once an epoch") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data");
+    const std::string file =
+        config(scratch, "run", "order = \"global\"\nnorm = \"sync\"\ncheckpoint_steps = 3\n");
+    REQUIRE(divs::test::divs("train " + config(scratch, "whole", "order = \"global\"\nnorm = \"sync\"\n"))
+                .status == 0);
+    // Slow enough that the kill comes in the middle of an epoch.
+    const std::string victim = divs_command("train " + file + " --throttle 0=6", 2);
+    run_command("sh -c '" + victim + " & job=$!; for i in $(seq 400); do ls " + (scratch / "run").string() +
+                "/step-*3.h5 >/dev/null 2>&1 && break; sleep 0.05; done; pkill -9 -P $job; wait $job'");
+    const auto after_kill = newest(scratch, "run");
+    CHECK(after_kill.info.step > 0);
+    CHECK(after_kill.info.epoch < 2);
+    const auto resumed = divs::test::divs("train " + file, 4);
+    INFO(resumed.text());
+    REQUIRE(resumed.status == 0);
+    CHECK_THAT(resumed.err, Contains("resuming from"));
+    CHECK(difference(newest(scratch, "whole"), newest(scratch, "run")) < 2e-3);
+}
+
+TEST_CASE("a signal stops all ranks at one step with a checkpoint, and the run goes on from there") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data");
+    const std::string file = config(scratch, "run");
+    const std::string job = divs_command("train " + file + " --throttle 1=8", 2);
+    const auto stopped = run_command(
+        "sh -c '" + job + " & job=$!; for i in $(seq 400); do grep -q step " + (scratch / "run").string() +
+        "/metrics.jsonl 2>/dev/null && break; sleep 0.05; done; kill -USR1 $job; wait $job'");
+    INFO(stopped.text());
+    CHECK(stopped.status == 0);
+    CHECK_THAT(stopped.err, Contains("stopped by a signal"));
+    const auto resumed = divs::test::divs("train " + file, 1);
+    INFO(resumed.text());
+    CHECK(resumed.status == 0);
+    CHECK_THAT(resumed.err, Contains("resuming from"));
+    double trained = 0;
+    for (const auto& step : metrics(scratch, "run", "step")) trained += step["samples"].get<double>();
+    CHECK(trained == 2 * 8 * 12);
+}
+
+TEST_CASE("more ranks than shards, and ranks without a sample, train all the same") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data", {.videos = 4, .frames = 8, .val_videos = 1});
+    for (const std::string norm : {"local", "sync"}) {
+        const auto outcome =
+            divs::test::divs("train " + config(scratch, "run-" + norm, "norm = \"" + norm + "\"\n") +
+                                 " --set data.shard_seconds=60 --set train.batch=3",
+                             4);
+        INFO(outcome.text());
+        CHECK(outcome.status == 0);
+    }
+}
+
+TEST_CASE("a diverging run stops, says which sample and layer, and keeps the last good checkpoint") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data");
+    const auto good = divs::test::divs("train " + config(scratch, "run") + " --set train.epochs=1", 2);
+    REQUIRE(good.status == 0);
+    const auto step = newest(scratch, "run").info.step;
+    const auto bad = divs::test::divs(
+        "train " + config(scratch, "run") +
+            " --set train.epochs=4 --set optimizer.learning_rate=1e30 --set schedule.name=constant",
+        2);
+    INFO(bad.text());
+    CHECK(bad.status == 7);
+    CHECK_THAT(bad.err, Contains("not finite") && Contains("layer"));
+    CHECK(newest(scratch, "run").info.step == step);
+}
+
+TEST_CASE("bad configurations are refused with the key and what was expected") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data", {.videos = 2, .frames = 4, .val_videos = 1});
+    const std::string file = config(scratch, "run");
+    const auto typo = divs::test::divs("train " + file + " --set train.epoch=3");
+    CHECK(typo.status == 2);
+    CHECK_THAT(typo.err, Contains("train.epoch") && Contains("train.epochs"));
+    const auto model = divs::test::divs("train " + file + " --set model.name=resnet19");
+    CHECK(model.status == 2);
+    CHECK_THAT(model.err, Contains("resnet18"));
+    const auto missing = divs::test::divs("train " + (scratch / "absent.toml").string());
+    CHECK(missing.status == 3);
+    const auto folder =
+        divs::test::divs("train " + file + " --set data.dataset=" + (scratch / "nowhere").string());
+    CHECK(folder.status == 3);
+}

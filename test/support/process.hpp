@@ -1,0 +1,75 @@
+// Runs the program as a user does, and collects what it printed.
+#pragma once
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+namespace divs::test {
+
+// A folder that is gone with its owner.
+class Scratch {
+  public:
+    Scratch() {
+        std::string name = (std::filesystem::temp_directory_path() / "divs-test-XXXXXX").string();
+        if (!mkdtemp(name.data())) std::abort();
+        path_ = name;
+    }
+    ~Scratch() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+    Scratch(const Scratch&) = delete;
+    std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+    const std::filesystem::path& path() const { return path_; }
+
+  private:
+    std::filesystem::path path_;
+};
+
+inline std::string read_text(const std::filesystem::path& file) {
+    std::ifstream in(file, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
+
+inline void write_text(const std::filesystem::path& file, const std::string& text) {
+    std::ofstream(file, std::ios::binary) << text;
+}
+
+struct Outcome {
+    int status = -1;  // exit status; 128 + signal where a signal ended it; 124 where it ran out of time
+    std::string out, err;
+    std::string text() const { return out + err; }
+};
+
+// Runs a shell command with a time limit.
+inline Outcome run_command(const std::string& command, int seconds = 120) {
+    const Scratch scratch;
+    const std::string out = scratch / "out", err = scratch / "err";
+    const std::string limited = "timeout -k 5 " + std::to_string(seconds) + " " + command;
+    const int raw = std::system(("exec 2>" + err + " >" + out + " </dev/null; " + limited).c_str());
+    Outcome outcome;
+    outcome.status = WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+    outcome.out = read_text(out);
+    outcome.err = read_text(err);
+    return outcome;
+}
+
+// `divs ARGUMENTS`, alone or under mpirun. DIVS_PROGRAM is set by the build.
+inline std::string divs_command(const std::string& arguments, int ranks = 0) {
+    const std::string program = DIVS_PROGRAM;
+    if (ranks == 0) return program + " " + arguments;
+    return "mpirun --oversubscribe --bind-to none -n " + std::to_string(ranks) + " " + program + " " +
+           arguments;
+}
+
+inline Outcome divs(const std::string& arguments, int ranks = 0, int seconds = 120) {
+    return run_command(divs_command(arguments, ranks), seconds);
+}
+
+}  // namespace divs::test
