@@ -67,8 +67,9 @@ struct DecodeOptions {
 class ShardDecoder {
   public:
     // From the file that the index describes; seeks once. InputError when the file changed since it was indexed.
+    // The index must outlive the decoder.
     ShardDecoder(const VideoIndex& index, const Shard& shard, const DecodeOptions& options);
-    // From a packed shard, as sent by another rank.
+    // From a packed shard, as sent by another rank; the bytes must outlive the decoder.
     ShardDecoder(std::span<const std::byte> packed, const DecodeOptions& options);
     ~ShardDecoder();
     ShardDecoder(ShardDecoder&&) noexcept;

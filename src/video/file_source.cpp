@@ -1,0 +1,156 @@
+#include <optional>
+#include <string_view>
+
+#include "demuxer.hpp"
+#include "fingerprint.hpp"
+#include "packet_source.hpp"
+
+namespace divs::video {
+namespace {
+
+// Positions say which packet it is; dts do where the container gives no positions. pts may have been made. In
+// MP4 edit lists can repeat a packet, and dts are exact; elsewhere libav derives dts from what it read
+// before.
+bool same_packet(const AVPacket& packet, const PacketInfo& info, bool exact_dts) noexcept {
+    if (packet.size != info.size) return false;
+    const bool positions = packet.pos >= 0 || info.position >= 0;
+    return positions ? packet.pos == info.position && (!exact_dts || packet.dts == info.dts)
+                     : packet.dts == info.dts;
+}
+
+enum class Seek { by_time, by_byte, none };
+
+// Raw streams are read from the start: the parser that cuts them into packets has no entry points.
+Seek seek_of(std::string_view container) {
+    if (container == "mpegts" || container == "mpeg") return Seek::by_byte;
+    for (const std::string_view name : {"mov", "matroska", "avi", "asf", "flv", "ogg", "nut"})
+        if (container.starts_with(name)) return Seek::by_time;
+    return Seek::none;
+}
+
+class FileSource final : public PacketSource {
+  public:
+    FileSource(const VideoIndex& index, const Shard& shard, const OpenLimits& limits)
+        : index_(index),
+          limits_(limits),
+          next_(shard.first_packet - shard.preroll_packets),
+          end_(shard.end_packet),
+          spare_(make_packet()) {
+        require_same_file();
+        open();
+        stream_.path = index.path;
+        stream_.codec.reset(av_made(avcodec_parameters_alloc()));
+        av_check(avcodec_parameters_copy(stream_.codec.get(), &file_->codec()), index.path,
+                 "codec parameters");
+        stream_.time_base = index.time_base;
+        stream_.first_pts = index.first_pts();
+        stream_.numbered = index.numbered;
+        stream_.packets.assign(index.packets.begin() + next_, index.packets.begin() + end_);
+        stream_.preroll_packets = shard.preroll_packets;
+        if (next_ > 0 && !seek_to_start()) read_to_start();
+    }
+
+    const ShardStream& stream() const noexcept override { return stream_; }
+
+    bool next(AVPacket& packet) override {
+        if (next_ == end_) return false;
+        if (waiting_) {
+            waiting_ = false;
+            av_packet_unref(&packet);
+            av_packet_move_ref(&packet, spare_.get());
+        } else if (!file_->read(packet) || !is_packet(packet, next_)) {
+            // What follows a seek can differ from what one pass over the file gave; reading from the start
+            // cannot.
+            if (from_start_) changed(next_);
+            read_to_start();
+            if (!file_->read(packet) || !is_packet(packet, next_)) changed(next_);
+        }
+        ++next_;
+        return true;
+    }
+
+  private:
+    void require_same_file() const {
+        const FileState state = file_state(index_.path);
+        if (state.bytes == index_.file_bytes && state.modified_ns == index_.modified_ns) return;
+        // Another host's clock, or a copy: only the content counts.
+        if (state.bytes != index_.file_bytes || fingerprint(index_.path, state.bytes) != index_.fingerprint)
+            throw_error<InputError>(
+                "{}: changed since it was indexed ({} bytes, expected {}): index it again", index_.path,
+                state.bytes, index_.file_bytes);
+    }
+
+    [[noreturn]] void changed(std::uint32_t packet) const {
+        throw_error<InputError>("{}: packet {} at {:.3f} s is not the one that was indexed: {}", index_.path,
+                                packet, index_.seconds(index_.packets[packet].pts),
+                                file_->stopped().empty() ? "the file changed" : file_->stopped());
+    }
+
+    void open() {
+        file_.emplace(index_.path, limits_);
+        from_start_ = true;
+    }
+
+    // Reads from the file's start up to the packet that is due.
+    void read_to_start() {
+        open();
+        for (std::uint32_t i = 0; i < next_; ++i)
+            if (!file_->read(*spare_) || !is_packet(*spare_, i)) changed(i);
+    }
+
+    // Seeks and reads on until the packet that is due, which then waits in spare_. False where it is not
+    // found.
+    bool seek_to_start() {
+        const PacketInfo& due = index_.packets[next_];
+        const Seek seek = seek_of(index_.container);
+        const std::int64_t time = due.dts != AV_NOPTS_VALUE ? due.dts : due.pts;
+        if (seek == Seek::none) return false;
+        from_start_ = false;
+        const bool went = seek == Seek::by_byte ? due.position >= 0 && file_->seek_byte(due.position)
+                                                : file_->seek_time(time);
+        if (!went) return false;
+        // A parser may first give the rest of what it landed in, so a few packets may be unknown.
+        constexpr int most_unknown = 64;
+        int unknown = 0;
+        while (file_->read(*spare_)) {
+            if (is_packet(*spare_, next_)) return waiting_ = true;
+            if (spare_->pos > due.position && due.position >= 0 && spare_->pos >= 0) return false;
+            if (++unknown > most_unknown && !is_earlier(*spare_)) return false;
+        }
+        return false;
+    }
+
+    bool is_earlier(const AVPacket& packet) const {
+        for (std::uint32_t i = next_; i-- > 0;)
+            if (is_packet(packet, i)) return true;
+        return false;
+    }
+
+    bool is_packet(const AVPacket& packet, std::uint32_t number) const {
+        return same_packet(packet, index_.packets[number], index_.container.starts_with("mov"));
+    }
+
+    const VideoIndex& index_;
+    const OpenLimits limits_;
+    std::uint32_t next_, end_;  // packets of the file
+    std::optional<Demuxer> file_;
+    PacketHandle spare_;
+    bool waiting_ = false, from_start_ = true;
+    ShardStream stream_;
+};
+
+}  // namespace
+
+std::unique_ptr<PacketSource> file_source(const VideoIndex& index, const Shard& shard,
+                                          const OpenLimits& limits) {
+    if (!index.quarantine.empty())
+        throw_error<InputError>("{}: quarantined: {}", index.path, index.quarantine);
+    if (shard.first_packet >= shard.end_packet || shard.end_packet > index.packets.size() ||
+        shard.preroll_packets > shard.first_packet)
+        throw_error<InputError>("{}: no packets {} to {} (preroll {}) in an index of {}", index.path,
+                                shard.first_packet, shard.end_packet, shard.preroll_packets,
+                                index.packets.size());
+    return std::make_unique<FileSource>(index, shard, limits);
+}
+
+}  // namespace divs::video
