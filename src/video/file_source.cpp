@@ -126,8 +126,11 @@ class FileSource final : public PacketSource {
         return false;
     }
 
+    // In MP4, edit lists repeat packets: once to be shown, and once, marked, only to be decoded.
     bool is_packet(const AVPacket& packet, std::uint32_t number) const {
-        return same_packet(packet, index_.packets[number], index_.container.starts_with("mov"));
+        const PacketInfo& info = index_.packets[number];
+        if ((packet.flags & AV_PKT_FLAG_DISCARD) && info.shown) return false;
+        return same_packet(packet, info, index_.container.starts_with("mov"));
     }
 
     const VideoIndex& index_;

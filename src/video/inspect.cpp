@@ -29,12 +29,12 @@ bool vp9_shown(Bytes bytes) noexcept {
     return (bytes[0] >> (show_existing - 2)) & 1;
 }
 
-// Two pictures in one packet: DivX's packed form, in which a B picture follows its reference.
-bool mpeg4_packed(Bytes bytes) noexcept {
-    constexpr std::array<std::uint8_t, 4> picture{0, 0, 1, 0xB6};
-    const auto first = std::search(bytes.begin(), bytes.end(), picture.begin(), picture.end());
-    return first != bytes.end() &&
-           std::search(first + 4, bytes.end(), picture.begin(), picture.end()) != bytes.end();
+// How often a start code comes in a packet, at most twice.
+int count_starts(Bytes bytes, std::uint8_t code) noexcept {
+    const std::array<std::uint8_t, 4> start{0, 0, 1, code};
+    const auto first = std::search(bytes.begin(), bytes.end(), start.begin(), start.end());
+    if (first == bytes.end()) return 0;
+    return std::search(first + 4, bytes.end(), start.begin(), start.end()) == bytes.end() ? 1 : 2;
 }
 
 bool has_side_data(const AVPacket& packet, AVPacketSideDataType type) noexcept {
@@ -85,20 +85,35 @@ PacketFacts PacketInspector::look(const AVPacket& packet, PacketInfo& info) {
         case AV_CODEC_ID_HEVC:
             look_hevc(bytes, info, facts);
             break;
-        default: {
-            if (codec_.codec_id == AV_CODEC_ID_VP8) info.shown &= vp8_shown(bytes);
-            if (codec_.codec_id == AV_CODEC_ID_VP9) info.shown &= vp9_shown(bytes);
-            const bool parsed = parser_ && parser_->pict_type != AV_PICTURE_TYPE_NONE;
-            facts.bidirectional = (parsed && parser_->pict_type == AV_PICTURE_TYPE_B) ||
-                                  (codec_.codec_id == AV_CODEC_ID_MPEG4 && info.key && mpeg4_packed(bytes));
-            const bool intra = !parsed || parser_->key_frame == 1 || parser_->pict_type == AV_PICTURE_TYPE_I;
-            if (intra_only_)
-                facts.start = Start::clean;
-            else if (info.key && intra)
-                facts.start = Start::key;
-        }
+        default: look_other(bytes, info, facts);
     }
     return facts;
+}
+
+// Codecs without NAL units: the container's key flag, checked against the picture's header where libav can parse it.
+void PacketInspector::look_other(Bytes bytes, PacketInfo& info, PacketFacts& facts) {
+    bool picture = true;
+    switch (codec_.codec_id) {
+        case AV_CODEC_ID_VP8: info.shown = info.shown && vp8_shown(bytes); break;
+        case AV_CODEC_ID_VP9: info.shown = info.shown && vp9_shown(bytes); break;
+        case AV_CODEC_ID_MPEG1VIDEO:
+        case AV_CODEC_ID_MPEG2VIDEO: picture = count_starts(bytes, 0x00) > 0; break;
+        case AV_CODEC_ID_MPEG4: {
+            const int pictures = count_starts(bytes, 0xB6);
+            picture = pictures > 0;  // none: AVI's place holder for a frame that repeats the one before
+            facts.bidirectional = info.key && pictures > 1;  // DivX's packed form: a B picture behind its reference
+            break;
+        }
+        default: break;
+    }
+    info.shown = info.shown && picture;
+    const bool parsed = parser_ && parser_->pict_type != AV_PICTURE_TYPE_NONE;
+    facts.bidirectional = facts.bidirectional || (parsed && parser_->pict_type == AV_PICTURE_TYPE_B);
+    const bool intra = !parsed || parser_->key_frame == 1 || parser_->pict_type == AV_PICTURE_TYPE_I;
+    if (intra_only_)
+        facts.start = Start::clean;
+    else if (info.key && intra && picture)
+        facts.start = Start::key;
 }
 
 void PacketInspector::look_h264(Bytes bytes, PacketInfo& info, PacketFacts& facts) {

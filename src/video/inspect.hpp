@@ -40,6 +40,7 @@ class PacketInspector {
     int height() const noexcept { return height_; }
 
   private:
+    void look_other(Bytes bytes, PacketInfo& info, PacketFacts& facts);
     void look_h264(Bytes bytes, PacketInfo& info, PacketFacts& facts);
     void look_hevc(Bytes bytes, PacketInfo& info, PacketFacts& facts);
     void parse_header(const AVPacket& packet);

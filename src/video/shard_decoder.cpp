@@ -81,6 +81,8 @@ struct ShardDecoder::Impl {
             ++counts.preroll_frames;
             return false;
         }
+        frame.corrupt = frame.corrupt || frame.pts <= last_given;  // damage can break the order
+        last_given = std::max(last_given, frame.pts);
         ++given;
         ++counts.frames;
         counts.corrupt_frames += frame.corrupt;
@@ -94,6 +96,7 @@ struct ShardDecoder::Impl {
     DecodeCounts counts;
     std::vector<std::int64_t> times;  // numbered: of the frames, in the order they come out
     std::int64_t first_shown = std::numeric_limits<std::int64_t>::max();
+    std::int64_t last_given = std::numeric_limits<std::int64_t>::min();
     std::size_t sent = 0, given = 0;
     bool ended = false;
 };

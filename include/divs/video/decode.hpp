@@ -43,7 +43,7 @@ class Frame {
     Frame& operator=(Frame&&) noexcept;
 
     std::int64_t pts = INT64_MIN;
-    bool corrupt = false;
+    bool corrupt = false;  // its content, or its place in the order of time, may be wrong
     AVFrame* get() const noexcept { return frame_; }
     int width() const noexcept;
     int height() const noexcept;
