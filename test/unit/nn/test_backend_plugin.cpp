@@ -1,0 +1,70 @@
+// Choosing a backend by name, and opening plugins that the build puts beside this test.
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+
+#include "divs/core/error.hpp"
+#include "divs/nn/backend.hpp"
+
+using namespace divs;
+using Catch::Matchers::Contains;
+
+namespace {
+
+// A folder of plugins for one test, named by the environment as a user would.
+class PluginFolder {
+  public:
+    PluginFolder()
+        : path_(std::filesystem::temp_directory_path() / ("divs_plugins_" + std::to_string(getpid()))) {
+        std::filesystem::create_directories(path_);
+        setenv("DIVS_PLUGINS", path_.c_str(), 1);
+    }
+    ~PluginFolder() {
+        unsetenv("DIVS_PLUGINS");
+        std::filesystem::remove_all(path_);
+    }
+    std::filesystem::path operator/(const char* name) const { return path_ / name; }
+
+  private:
+    std::filesystem::path path_;
+};
+
+}  // namespace
+
+TEST_CASE("Backends are known by name") {
+    CHECK(nn::make_backend("cpu", {})->name() == "cpu");
+    CHECK(nn::make_backend("reference", {})->name() == "reference");
+    CHECK_THROWS_AS(nn::make_backend("cpu", {0, false}), ConfigError);
+}
+
+TEST_CASE("An unknown backend says what there is and where plugins were looked for") {
+    CHECK_THROWS_AS(nn::make_backend("gpu", {}), ConfigError);
+    CHECK_THROWS_WITH(nn::make_backend("gpu", {}), Contains("\"gpu\"") &&
+                                                       Contains("expected cpu, reference") &&
+                                                       Contains("looked for it in"));
+    // A name is never a path.
+    CHECK_THROWS_WITH(nn::make_backend("../cpu", {}), Contains("../cpu") && !Contains("looked for"));
+    CHECK_THROWS_AS(nn::make_backend("", {}), ConfigError);
+}
+
+TEST_CASE("A plugin beside the program is opened") {
+    const auto backend = nn::make_backend("example", {});
+    CHECK(backend->name() == "reference");
+    const auto storage = backend->allocate(64);
+    CHECK(storage->data()[0] == 0.0F);
+}
+
+TEST_CASE("A plugin that cannot be used says why") {
+    CHECK_THROWS_WITH(nn::make_backend("example", {99, false}),
+                      Contains("libdivs_example.so") && Contains("no device with 99 threads"));
+    CHECK_THROWS_WITH(nn::make_backend("without_factory", {}),
+                      Contains("libdivs_without_factory.so") && Contains("divs_backend_factory_v1"));
+    const PluginFolder folder;
+    std::ofstream(folder / "libdivs_text.so") << "not a library";
+    CHECK_THROWS_WITH(nn::make_backend("text", {}),
+                      Contains("libdivs_text.so") && Contains("cannot be opened"));
+    std::ofstream(folder / "libdivs_empty.so");
+    CHECK_THROWS_AS(nn::make_backend("empty", {}), Error);
+}
