@@ -27,7 +27,7 @@ function(divs_mpi_test name)
     set(TEST_VARIANT " (${TEST_VARIANT})")
   endif()
   foreach(ranks IN LISTS TEST_RANKS)
-    set(test "mpi ${name}${TEST_VARIANT}: ${ranks} ranks")
+    set(test "mpi ${name}${TEST_VARIANT}: ${ranks} rank(s)")
     add_test(NAME ${test}
       COMMAND timeout -k 10 ${TEST_TIMEOUT} ${MPIEXEC_EXECUTABLE} --tag-output -n ${ranks} $<TARGET_FILE:test_mpi_${name}> --use-colour no ${TEST_ARGS})
     math(EXPR limit "${TEST_TIMEOUT} + 20")

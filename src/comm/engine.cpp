@@ -73,7 +73,6 @@ void Engine::open() {
 }
 
 void Engine::close() {
-    if (leaving_) cancel_all("communication ended");
     if (leaving_ || failure_)
         environment_->abandon();
     else
@@ -101,7 +100,17 @@ void Engine::serve() {
         abort_if_asked();
         advance(backoff);
     }
+    if (leaving_) park();
     abort_if_asked();
+}
+
+// After leave(): nothing runs any more, but this thread alone may still end the job.
+void Engine::park() {
+    cancel_all("communication ended");
+    std::unique_lock lock(mutex_);
+    parked_ = true;
+    posted_.notify_all();
+    posted_.wait(lock, [&] { return closing_ || abort_code_ >= 0; });
 }
 
 // False when there is none left and the engine closes.
@@ -213,18 +222,18 @@ void Engine::run_until(const Work::State& state) {
     watchdog_.set_watched(false);
 }
 
-// Whoever waits for an operation that will never run must hear of it.
+// Called by whoever runs operations. Whoever waits for an operation that will never run must hear of it.
 void Engine::cancel_all(std::string_view reason) noexcept {
     while (current_ || take_next()) finish(not_run(*current_->state, topology_.rank, reason));
 }
 
 void Engine::leave() noexcept {
-    {
-        std::lock_guard lock(mutex_);
-        leaving_ = true;
-    }
+    std::unique_lock lock(mutex_);
+    leaving_ = true;
     posted_.notify_all();
-    if (thread_.joinable()) thread_.join();
+    if (thread_.joinable()) return posted_.wait(lock, [&] { return parked_; });
+    lock.unlock();
+    cancel_all("communication ended");
 }
 
 void Engine::abort_if_asked() {

@@ -71,6 +71,7 @@ class Engine {
     void close();
     void thread_main(std::promise<void>& opened);
     void serve();
+    void park();
     bool wait_for_operation();
     bool take_next();
     bool step();
@@ -86,11 +87,11 @@ class Engine {
     std::optional<Channel> channel_;
     Topology topology_;
 
-    std::mutex mutex_;  // of the queue
+    std::mutex mutex_;  // of the queue and of the flags below
     std::condition_variable posted_;
     std::deque<Operation> queue_;
     std::uint64_t posts_ = 0;
-    bool closing_ = false;
+    bool closing_ = false, parked_ = false;
 
     std::optional<Operation> current_;  // of the thread that calls MPI
     std::exception_ptr failure_;        // the first error: nothing runs after it

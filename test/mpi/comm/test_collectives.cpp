@@ -20,7 +20,8 @@ template <class T>
 std::vector<T> values_of(int rank, std::size_t size, std::uint64_t seed) {
     const divs::Random random(seed, divs::Stream::test, static_cast<std::uint64_t>(rank));
     std::vector<T> values(size);
-    for (std::size_t i = 0; i < size; ++i) values[i] = static_cast<T>(random.below(i, 4096)) - T{2048};
+    const std::uint64_t key = random.bits(0) | 1;
+    for (std::size_t i = 0; i < size; ++i) values[i] = static_cast<T>((i + 1) * key >> 52) - T{2048};
     return values;
 }
 
@@ -35,9 +36,9 @@ std::vector<T> expected_sum(std::size_t size, std::uint64_t seed) {
 }
 
 std::vector<std::byte> random_bytes(std::size_t size, std::uint64_t seed) {
-    const divs::Random random(seed, divs::Stream::test, 77);
+    const std::uint64_t key = divs::Random(seed, divs::Stream::test, 77).bits(0);
     std::vector<std::byte> bytes(size);
-    for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::byte>(random.bits(i / 64) >> (i % 56));
+    for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::byte>((i + 1) * (key | 1) >> 40);
     return bytes;
 }
 
