@@ -132,7 +132,8 @@ double Holding::work() const noexcept {
                            [](double sum, const Shard& shard) { return sum + shard.work(); });
 }
 
-std::vector<double> target_work(std::span<const Holding> holdings, std::span<const RankModel> ranks) {
+std::vector<double> target_work(std::span<const Holding> holdings, std::span<const RankModel> ranks,
+                                std::span<const double> most) {
     std::vector<double> held, fixed;
     std::vector<Shard> movable;
     for (const Holding& h : holdings) {
@@ -144,7 +145,10 @@ std::vector<double> target_work(std::span<const Holding> holdings, std::span<con
     // A rank always has room for what it already holds, and shards that nobody has room for stay where they
     // are.
     std::vector<RankModel> roomy(ranks.begin(), ranks.end());
-    for (std::size_t r = 0; r < roomy.size(); ++r) roomy[r].capacity = std::max(roomy[r].capacity, held[r]);
+    for (std::size_t r = 0; r < roomy.size(); ++r) {
+        roomy[r].capacity = std::max(roomy[r].capacity, held[r]);
+        if (r < most.size()) roomy[r].capacity = std::min(roomy[r].capacity, std::max(most[r], fixed[r]));
+    }
     try {
         return greedy_partition(movable, roomy, fixed).work;
     } catch (const ConfigError&) {

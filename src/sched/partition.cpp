@@ -121,7 +121,11 @@ Partition greedy_partition_among(std::span<const Shard> shards, std::span<const 
     std::vector<int> anywhere(ranks.size());
     std::iota(anywhere.begin(), anywhere.end(), 0);
     Partition result = start_from(shards, ranks, {});
-    for (const SizeClass& sizes : classes_of(shards))
+    const auto choices = [&](std::size_t i) {
+        return i < allowed.size() && !allowed[i].empty() ? allowed[i].size() : ranks.size();
+    };
+    for (SizeClass& sizes : classes_of(shards)) {
+        std::ranges::stable_sort(sizes.shards, {}, choices);  // those that can go to few ranks go first
         for (std::size_t i : sizes.shards) {
             const double work = shards[i].work();
             double best = std::numeric_limits<double>::infinity();
@@ -136,6 +140,7 @@ Partition greedy_partition_among(std::span<const Shard> shards, std::span<const 
             if (result.owner[i] < 0) no_room(shards[i]);
             result.work[static_cast<std::size_t>(result.owner[i])] += work;
         }
+    }
     result.makespan = makespan(ranks, result.work);
     return result;
 }

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
+#include <utility>
 
 #include "divs/core/error.hpp"
 #include "divs/core/random.hpp"
@@ -132,12 +134,31 @@ Decision Scheduler::decide(std::span<const RankReport> reports) {
     return d;
 }
 
+namespace {
+
+// Root mean square over ranks: the spread of a few rounds says little about one rank, but much about all of
+// them.
+double common_error(const std::vector<Throughput>& speeds) {
+    double squares = 0, count = 0;
+    for (const Throughput& speed : speeds) {
+        if (!speed.rounds) continue;
+        squares += speed.relative_error * speed.relative_error;
+        ++count;
+    }
+    return count > 0 ? std::sqrt(squares / count) : 0;
+}
+
+}  // namespace
+
 void Scheduler::learn(std::span<const RankReport> reports) {
     for (std::size_t r = 0; r < std::min(reports.size(), speeds_.size()); ++r) {
         idle_[r] = reports[r].round_seconds <= 0;
         if (reports[r].rounds_measured && !(idle_[r] && speeds_[r].rounds))
             speeds_[r] = reports[r].throughput();
     }
+    // A spread that is small by chance must not open the gate, so the error falls slowly and rises at once.
+    const double error = common_error(speeds_);
+    relative_error_ = std::max(error, relative_error_ > 0 ? 0.75 * relative_error_ + 0.25 * error : 0);
 }
 
 void Scheduler::judge_last(const State& state, Decision& decision) {
@@ -195,18 +216,34 @@ std::string percent(double part, double whole) {
 
 }  // namespace
 
-void Scheduler::plan(const State& state, Decision& d) {
+// What each rank should hold after the next move: the target, damped. Where damping lets a rank take less
+// than it should, the others share the rest evenly, so that even a small step makes the round shorter.
+std::vector<double> Scheduler::wanted_work(const State& state, std::uint64_t number) const {
     const auto target = target_work(state.holdings, state.hold_models);
-    std::vector<double> change, wanted;
+    std::vector<double> change;
     double largest = 0;
     for (const Holding& h : state.holdings)
         for (const Shard& shard : h.movable) largest = std::max(largest, shard.work());
     for (std::size_t r = 0; r < target.size(); ++r) change.push_back(target[r] - state.work[r]);
-    const bool recent = applied_ && d.number - applied_->number <= change_is_recent;
+    const bool recent = applied_ && number - applied_->number <= change_is_recent;
     const double floor = std::max(largest, state.total / (4 * ranks_));
-    change = damp(change, state.work,
-                  recent ? std::span<const double>(applied_->change) : std::span<const double>{}, floor);
-    for (std::size_t r = 0; r < change.size(); ++r) wanted.push_back(state.work[r] + change[r]);
+    const auto damped =
+        damp(change, state.work,
+             recent ? std::span<const double>(applied_->change) : std::span<const double>{}, floor);
+    if (damped == change) return target;
+    std::vector<double> wanted, most(target.size(), std::numeric_limits<double>::infinity());
+    for (std::size_t r = 0; r < target.size(); ++r) {
+        wanted.push_back(state.work[r] + damped[r]);
+        if (damped[r] < change[r]) most[r] = wanted[r];
+    }
+    const auto evened = target_work(state.holdings, state.hold_models, most);
+    for (std::size_t r = 0; r < target.size(); ++r)
+        if (damped[r] == change[r]) wanted[r] = evened[r];
+    return wanted;
+}
+
+void Scheduler::plan(const State& state, Decision& d) {
+    const auto wanted = wanted_work(state, d.number);
     const MovePlan moves = plan_moves(state.holdings, state.hold_models, wanted);
 
     d.round_planned = state.round(moves.work_after);

@@ -39,7 +39,6 @@ Scheduler::State Scheduler::state_of(std::span<const RankReport> reports) const 
     State s;
     s.step = reports[0].step;
     std::uint64_t samples = 0;
-    std::vector<double> errors;
     for (const RankReport& report : reports) {
         const auto r = static_cast<std::size_t>(report.rank);
         Holding holding;
@@ -56,11 +55,10 @@ Scheduler::State Scheduler::state_of(std::span<const RankReport> reports) const 
         samples += report.samples_left;
         s.round_seconds.push_back(report.round_seconds);
         s.waited_share += report.waited_share / ranks_;
-        if (report.rounds_measured) errors.push_back(report.relative_error);
     }
     s.total = std::accumulate(s.work.begin(), s.work.end(), 0.0);
     s.rounds_left = static_cast<double>(samples) / options_.batch;
-    s.relative_error = median(errors);
+    s.relative_error = relative_error_;
     const auto known = models();
     for (std::size_t r = 0; r < known.size(); ++r) {
         RankModel model = known[r];

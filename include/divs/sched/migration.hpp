@@ -35,8 +35,11 @@ struct MovePlan {
     std::uint64_t largest_link = 0;  // bytes of the rank that sends or receives most: what a move waits for
 };
 
-// Units that each rank should hold: min-max greedy over all movable shards on top of the fixed work.
-std::vector<double> target_work(std::span<const Holding> holdings, std::span<const RankModel> ranks);
+// Units that each rank should hold: min-max greedy over all movable shards on top of the fixed work. `most`:
+// no rank should hold more than this now (empty: no such limit); what that leaves is shared evenly by the
+// others. Where shards do not fit, all stays as it is.
+std::vector<double> target_work(std::span<const Holding> holdings, std::span<const RankModel> ranks,
+                                std::span<const double> most = {});
 
 // Moves surplus only: from ranks above `wanted` (units a rank) to ranks below, the largest surplus with the
 // largest deficit, same-cluster partners first. Every transfer settles at least one partner, hence at most

@@ -70,6 +70,7 @@ class Scheduler {
     void judge_last(const State& state, Decision& decision);
     bool made_worse(const State& state, double measured) const;
     bool holds(const State& state);
+    std::vector<double> wanted_work(const State& state, std::uint64_t number) const;
     void plan(const State& state, Decision& decision);
     void undo(const State& state, Decision& decision);
     void record(const State& state, const MovePlan& moves, const Decision& decision);
@@ -81,6 +82,7 @@ class Scheduler {
     SchedulerOptions options_;
     std::vector<Throughput> speeds_;  // rounds == 0: never measured
     std::vector<bool> idle_;          // did nothing since the last decision, so its speed may be out of date
+    double relative_error_ = 0;       // of the speeds, over the last decisions
     std::unique_ptr<Applied> applied_;
     bool undo_next_ = false;
     std::uint64_t hold_until_ = 0;  // decision number

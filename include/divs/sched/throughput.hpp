@@ -37,7 +37,8 @@ struct Throughput {
 class ThroughputMeter {
   public:
     // `overlap`: as in Throughput. A rank whose decoder shares a core with compute says 0.
-    explicit ThroughputMeter(std::size_t window = 16, double overlap = 1);
+    explicit ThroughputMeter(std::size_t window, double overlap = 1);
+    ThroughputMeter() : ThroughputMeter(16) {}
 
     void add(const Round& round);
     Throughput estimate() const;
