@@ -1,0 +1,139 @@
+// `divs bench step`: a whole training step of one rank on noise: forward, loss, backward, SGD with momentum.
+#include <algorithm>
+#include <memory>
+#include <thread>
+
+#include "bench.hpp"
+#include "divs/core/clock.hpp"
+#include "divs/core/error.hpp"
+#include "divs/core/random.hpp"
+#include "divs/nn/model.hpp"
+#include "divs/nn/schedule.hpp"
+
+namespace divs::bench {
+namespace {
+
+struct Options {
+    std::string model = "resnet18", backend = "cpu", json;
+    int size = 112, batch = 32, frames = 1, classes = 1000;
+    int threads = 1, steps = 7, warm_up = 2;
+    bool profile = false;
+};
+
+// A model with its optimiser state, and clips of noise.
+class Subject {
+  public:
+    explicit Subject(const Options& o)
+        : model_(nn::zoo_model(o.model, {o.classes, o.frames, o.size, o.size}),
+                 nn::make_backend(o.backend, {o.threads, false})) {
+        model_.initialise(1);
+        velocity_.resize(model_.parameters().size());
+        const Random random(1, Stream::test);
+        const auto clips = static_cast<std::size_t>(o.batch);
+        pixels_.resize(clips * static_cast<std::size_t>(o.frames * o.size * o.size) * 3);
+        for (std::size_t i = 0; i < pixels_.size(); ++i)
+            pixels_[i] = static_cast<std::uint8_t>(random.bits(i));
+        for (std::size_t i = 0; i < clips; ++i) {
+            labels_.push_back(
+                static_cast<std::int32_t>(random.below(i, static_cast<std::uint64_t>(o.classes))));
+            samples_.push_back(i);
+        }
+        settings_.learning_rate = 0.01F;
+        settings_.weight_decay = 1e-4F;
+    }
+
+    struct Seconds {
+        double step = 0, update = 0;
+        nn::StepSeconds parts;
+    };
+
+    Seconds step() {
+        Stopwatch watch;
+        const nn::LossSum sum = model_.train_step({pixels_, labels_, samples_, 1, 0}, {}, nullptr);
+        const double trained = watch.seconds();
+        settings_.gradient_scale = static_cast<float>(nn::gradient_scale(0, sum.weight, 0));
+        const std::span<float> state[] = {velocity_};
+        model_.backend().update(settings_, model_.update_ranges(), model_.parameters(), model_.gradients(),
+                                state);
+        const double whole = watch.seconds();
+        return {whole, whole - trained, model_.last_step()};
+    }
+
+    nn::Model& model() { return model_; }
+
+  private:
+    nn::Model model_;
+    nn::UpdateSettings settings_;
+    std::vector<float> velocity_;
+    std::vector<std::uint8_t> pixels_;
+    std::vector<std::int32_t> labels_;
+    std::vector<std::uint64_t> samples_;
+};
+
+void profile_table(Subject& subject, const Options& o) {
+    subject.model().profile(true);
+    for (int i = 0; i < o.steps; ++i) subject.step();
+    Report report("step by operation",
+                  {"operation", "forward ms", "backward ms", "forward GFLOP/s", "backward GFLOP/s"});
+    std::vector<nn::NodeSeconds> nodes = subject.model().profile();
+    std::stable_sort(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) {
+        return a.forward + a.backward > b.forward + b.backward;
+    });
+    const double images = o.batch;
+    for (const nn::NodeSeconds& node : nodes) {
+        const double calls = static_cast<double>(node.calls),
+                     work = 2e-9 * node.multiply_adds * images * calls;
+        report.row({node.name, 1e3 * node.forward / calls, 1e3 * node.backward / calls, work / node.forward,
+                    node.backward > 0 ? 2 * work / node.backward : 0.0});
+    }
+    report.finish("");
+}
+
+void run(const Options& o) {
+    Subject subject(o);
+    std::vector<double> whole, upload, forward, loss, backward, update;
+    for (int i = -o.warm_up; i < o.steps; ++i) {
+        const Subject::Seconds s = subject.step();
+        if (i < 0) continue;
+        whole.push_back(s.step);
+        upload.push_back(s.parts.upload);
+        forward.push_back(s.parts.forward);
+        loss.push_back(s.parts.loss);
+        backward.push_back(s.parts.backward);
+        update.push_back(s.update);
+    }
+    Report report("step", {"model", "frames", "size", "batch", "threads", "upload ms", "forward ms",
+                           "loss ms", "backward ms", "update ms", "step ms", "samples/s", "GFLOP/s"});
+    const double seconds = median(whole), rate = o.batch / seconds;
+    report.row({o.model, o.frames, o.size, o.batch, o.threads, 1e3 * median(upload), 1e3 * median(forward),
+                1e3 * median(loss), 1e3 * median(backward), 1e3 * median(update), 1e3 * seconds, rate,
+                6e-9 * subject.model().multiply_adds(o.batch) / seconds});
+    report.figure(fmt::format("step.{}.threads{}", o.model, o.threads), rate, "samples/s");
+    report.note(fmt::format("activations held: {:.1f} MB",
+                            1e-6 * static_cast<double>(subject.model().activation_bytes())));
+    report.finish(o.json);
+    if (o.profile) profile_table(subject, o);
+}
+
+}  // namespace
+
+void add_step(CLI::App& bench) {
+    CLI::App& step =
+        *bench.add_subcommand("step", "A training step of one rank: forward, loss, backward, update");
+    auto options = std::make_shared<Options>();
+    step.add_option("--model", options->model, "A model of the zoo");
+    step.add_option("--frames", options->frames, "Frames a clip")->check(CLI::Range(1, 1024));
+    step.add_option("--size", options->size, "Height and width in pixels")->check(CLI::Range(1, 4096));
+    step.add_option("--batch", options->batch, "Clips a step")->check(CLI::Range(1, 65536));
+    step.add_option("--classes", options->classes)->check(CLI::Range(2, 1000000));
+    step.add_option("--threads", options->threads, "Compute threads")->check(CLI::Range(1, 1024));
+    step.add_option("--backend", options->backend);
+    step.add_option("--steps", options->steps, "Measured steps; their median counts")
+        ->check(CLI::Range(1, 100000));
+    step.add_option("--warm-up", options->warm_up, "Steps that do not count")->check(CLI::Range(0, 1000));
+    step.add_flag("--profile", options->profile, "Also the time of every operation");
+    step.add_option("--json", options->json, "JSON file (-: JSON instead of the table)");
+    step.callback([options] { run(*options); });
+}
+
+}  // namespace divs::bench
