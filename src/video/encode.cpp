@@ -75,7 +75,8 @@ void set_options(AVCodecContext& context, const EncodeOptions& o) {
         av_opt_set(context.priv_data, "preset", "ultrafast", 0);
         av_opt_set(context.priv_data, "crf", quality.c_str(), 0);
         const std::string params = fmt::format(
-            "log-level=error:pools=none:frame-threads=1:scenecut=0:b-adapt=0:info=0:bframes={}:keyint={}:min-keyint={}:"
+            "log-level=error:pools=none:frame-threads=1:scenecut=0:b-adapt=0:info=0:bframes={}:keyint={}:min-"
+            "keyint={}:"
             "open-gop={}",
             o.bframes, o.gop, o.gop, o.open_gop ? 1 : 0);
         av_opt_set(context.priv_data, "x265-params", params.c_str(), 0);
@@ -92,22 +93,26 @@ Held<AVFrame> make_frame(int width, int height, int format) {
     frame->width = width;
     frame->height = height;
     frame->format = format;
-    if (av_frame_get_buffer(frame.get(), 0) < 0) throw_error<Error>("out of memory for a {}x{} frame", width, height);
+    if (av_frame_get_buffer(frame.get(), 0) < 0)
+        throw_error<Error>("out of memory for a {}x{} frame", width, height);
     return frame;
 }
 
 Held<SwsContext> make_converter(const AVCodecContext& context) {
-    Held<SwsContext> sws(sws_getContext(context.width, context.height, AV_PIX_FMT_GBRP, context.width, context.height,
-                                        context.pix_fmt, SWS_BILINEAR | SWS_ACCURATE_RND, nullptr, nullptr, nullptr));
+    Held<SwsContext> sws(sws_getContext(context.width, context.height, AV_PIX_FMT_GBRP, context.width,
+                                        context.height, context.pix_fmt, SWS_BILINEAR | SWS_ACCURATE_RND,
+                                        nullptr, nullptr, nullptr));
     if (!sws) throw Error("libswscale: no conversion from RGB");
     const bool full = context.color_range == AVCOL_RANGE_JPEG;
-    const int* table = sws_getCoefficients(context.colorspace == AVCOL_SPC_BT709 ? SWS_CS_ITU709 : SWS_CS_ITU601);
+    const int* table =
+        sws_getCoefficients(context.colorspace == AVCOL_SPC_BT709 ? SWS_CS_ITU709 : SWS_CS_ITU601);
     sws_setColorspaceDetails(sws.get(), table, 1, table, full ? 1 : 0, 0, 1 << 16, 1 << 16);
     return sws;
 }
 
 void fill_frame(SwsContext* sws, const RgbPlanes& picture, AVFrame& frame) {
-    const std::array<const std::uint8_t*, 4> planes{picture.green.data(), picture.blue.data(), picture.red.data(), nullptr};
+    const std::array<const std::uint8_t*, 4> planes{picture.green.data(), picture.blue.data(),
+                                                    picture.red.data(), nullptr};
     const std::array<int, 4> strides{picture.width, picture.width, picture.width, 0};
     sws_scale(sws, planes.data(), strides.data(), 0, picture.height, frame.data, frame.linesize);
 }
@@ -116,7 +121,8 @@ void check_size(const RgbPlanes& picture, int width, int height) {
     const auto pixels = static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
     if (picture.width != width || picture.height != height || picture.red.size() != pixels ||
         picture.green.size() != pixels || picture.blue.size() != pixels) {
-        throw_error<Error>("picture of {}x{} given, expected {}x{}", picture.width, picture.height, width, height);
+        throw_error<Error>("picture of {}x{} given, expected {}x{}", picture.width, picture.height, width,
+                           height);
     }
 }
 
@@ -152,8 +158,8 @@ void VideoEncoder::Impl::open_codec(const EncodeOptions& o) {
     codec->flags |= AV_CODEC_FLAG_BITEXACT;
     set_options(*codec, o);
     if (const int code = avcodec_open2(codec.get(), encoder, nullptr); code < 0) {
-        throw_error<ConfigError>("{}: {} does not take {}x{}, gop {}, {} B-frames: {}", file.string(), encoder->name,
-                                 o.width, o.height, o.gop, o.bframes, av_text(code));
+        throw_error<ConfigError>("{}: {} does not take {}x{}, gop {}, {} B-frames: {}", file.string(),
+                                 encoder->name, o.width, o.height, o.gop, o.bframes, av_text(code));
     }
 }
 
@@ -180,14 +186,17 @@ void VideoEncoder::Impl::drain() {
     }
 }
 
-VideoEncoder::VideoEncoder(const std::filesystem::path& file, const EncodeOptions& o) : impl_(std::make_unique<Impl>()) {
+VideoEncoder::VideoEncoder(const std::filesystem::path& file, const EncodeOptions& o)
+    : impl_(std::make_unique<Impl>()) {
     if (o.width < 16 || o.height < 16 || o.width % 2 || o.height % 2) {
-        throw_error<ConfigError>("video size {}x{}: expected even numbers from 16 upwards", o.width, o.height);
+        throw_error<ConfigError>("video size {}x{}: expected even numbers from 16 upwards", o.width,
+                                 o.height);
     }
     impl_->file = file;
     const char* container = file.extension() == ".mkv" ? "matroska" : "mp4";
     AVFormatContext* format = nullptr;
-    check_encode(avformat_alloc_output_context2(&format, nullptr, container, file.c_str()), file, "container");
+    check_encode(avformat_alloc_output_context2(&format, nullptr, container, file.c_str()), file,
+                 "container");
     impl_->format.reset(format);
     impl_->open_codec(o);
     impl_->open_file();
@@ -207,7 +216,8 @@ std::int64_t VideoEncoder::write(const RgbPlanes& picture, double seconds) {
     Impl& self = *impl_;
     check_size(picture, self.codec->width, self.codec->height);
     const auto tick = static_cast<std::int64_t>(std::llround(seconds * ticks.den));
-    if (tick <= self.last) throw_error<Error>("{}: frame at {} s is not later than the one before", self.file.string(), seconds);
+    if (tick <= self.last)
+        throw_error<Error>("{}: frame at {} s is not later than the one before", self.file.string(), seconds);
     self.last = tick;
     if (av_frame_make_writable(self.frame.get()) < 0) throw Error("out of memory for a frame");
     fill_frame(self.sws.get(), picture, *self.frame);

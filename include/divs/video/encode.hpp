@@ -18,18 +18,18 @@ struct RgbPlanes {
 };
 
 struct EncodeOptions {
-    std::string codec = "h264";     // h264, hevc, mpeg4 or mjpeg
-    int width = 0, height = 0;      // even
-    double frame_rate = 25;         // nominal: the time of each frame is what counts
-    int gop = 50;                   // frames from one key frame to the next
-    bool open_gop = false;          // key frames that earlier pictures in presentation order may refer across
+    std::string codec = "h264";  // h264, hevc, mpeg4 or mjpeg
+    int width = 0, height = 0;   // even
+    double frame_rate = 25;      // nominal: the time of each frame is what counts
+    int gop = 50;                // frames from one key frame to the next
+    bool open_gop = false;       // key frames that earlier pictures in presentation order may refer across
     int bframes = 2;
-    int quality = 26;               // constant quality: 0 best, 51 worst (crf); mapped to a quantiser for mpeg4 and mjpeg
+    int quality = 26;  // constant quality: 0 best, 51 worst (crf); mapped to a quantiser for mpeg4 and mjpeg
 };
 
-// Writes one video stream, yuv420p (full range for mjpeg), to a file whose container follows from its extension (.mp4,
-// .mkv). One encoder thread: the same frames give the same bytes. ConfigError for options that libav does not take,
-// StorageError when the file cannot be written.
+// Writes one video stream, yuv420p (full range for mjpeg), to a file whose container follows from its
+// extension (.mp4, .mkv). One encoder thread: the same frames give the same bytes. ConfigError for options
+// that libav does not take, StorageError when the file cannot be written.
 class VideoEncoder {
   public:
     VideoEncoder(const std::filesystem::path& file, const EncodeOptions& options);
@@ -38,7 +38,8 @@ class VideoEncoder {
 
     // Time base of the file, in which write() gives pts.
     Rational time_base() const noexcept;
-    // Adds a frame at `seconds` >= 0, later than the one before by at least a millisecond. Gives its pts in the file.
+    // Adds a frame at `seconds` >= 0, later than the one before by at least a millisecond. Gives its pts in
+    // the file.
     std::int64_t write(const RgbPlanes& picture, double seconds);
     // Writes what is still held back and the end of the file.
     void close();
