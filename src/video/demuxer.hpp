@@ -29,6 +29,7 @@ class Demuxer {
     const std::string& container() const noexcept { return container_; }
     int stream() const noexcept { return stream_; }
     bool image() const noexcept { return image_; }
+    // Whether the header declares encryption; samples can be clear all the same.
     bool encrypted() const noexcept { return encrypted_; }
     // Why read() ended before the end of the file; empty where it did not.
     const std::string& stopped() const noexcept { return stopped_; }

@@ -89,7 +89,6 @@ void describe_stream(const Demuxer& file, const AVCodecParameters& codec, VideoI
     if (!avcodec_find_decoder(codec.codec_id))
         throw_error<InputError>("{}: this build of libavcodec has no decoder for {}", index.path,
                                 index.codec);
-    if (file.encrypted()) throw_error<InputError>("{}: the pictures are encrypted", index.path);
     if (index.time_base.num <= 0 || index.time_base.den <= 0)
         throw_error<InputError>("{}: time base {}/{}", index.path, index.time_base.num, index.time_base.den);
 }
@@ -115,6 +114,17 @@ void complete_format(const PacketInspector& inspector, const OpenLimits& limits,
                                 index.height, limits.max_pixels);
 }
 
+// A file that declares encryption can still hold clear samples; where no packet says that it is encrypted, only
+// decoding tells.
+void require_clear(const Demuxer& file, const OpenLimits& limits, const VideoIndex& index) {
+    if (!file.encrypted()) return;
+    try {
+        look_at_one_picture(index.path, index.image, limits);
+    } catch (const InputError&) {
+        throw_error<InputError>("{}: the pictures are encrypted", index.path);
+    }
+}
+
 void fill(VideoIndex& index, const OpenLimits& limits) {
     Demuxer file(index.path, limits);
     const FileState state = file_state(index.path);
@@ -132,6 +142,7 @@ void fill(VideoIndex& index, const OpenLimits& limits) {
         throw_error<InputError>(
             "{}: {}", index.path,
             index.packets.empty() ? "no packet in its video stream" : "no undamaged picture");
+    require_clear(file, limits, index);
     settle_times(index);
     const AVCodecDescriptor* descriptor = avcodec_descriptor_get(file.codec().codec_id);
     mark_safe_cuts(index, facts, !descriptor || (descriptor->props & AV_CODEC_PROP_REORDER));
