@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "divs/video/decode.hpp"
@@ -29,10 +31,12 @@ struct LabelRow {
 // What was declared, before any video is opened.
 struct Dataset {
     std::string name;
-    std::filesystem::path root;         // folder that `files` are relative to
+    std::filesystem::path root;         // canonical folder that `files` are relative to
     std::vector<std::string> classes;   // label -> name; sorted unless the descriptor orders them
     std::vector<std::string> files;     // relative paths in the order of the table, each once
     std::vector<LabelRow> rows;
+
+    std::filesystem::path path_of(std::uint32_t file) const { return root / files[file]; }
 };
 
 // Reads a descriptor (.toml) or, for a folder, the `dataset.toml` or `labels.tsv` in it. ConfigError / InputError with
@@ -40,15 +44,16 @@ struct Dataset {
 // overlapping intervals, a group in two splits.
 Dataset read_dataset(const std::filesystem::path& descriptor);
 
-// How clips are cut from labelled intervals.
+// How clips are cut from labelled intervals. Clips never straddle a shard boundary: what is left at the end of a shard
+// and is shorter than a clip is not sampled, except where the whole interval would then give no sample.
 struct ClipOptions {
     int frames = 1;     // T
     int stride = 1;     // frames of the video from one clip frame to the next
     int hop = 0;        // frames from one clip's start to the next; 0: frames x stride (no overlap)
 };
 
-// One sample: frame numbers are positions in the shard's frames in presentation order, by the index.
-// A shard too short for one clip gives one sample that repeats its last frame, so that no labelled interval is lost.
+// One sample: T frames of one shard and one labelled interval, by their times in the index. An interval in which no
+// shard has frames enough for one clip gives one sample, of its longest part, that repeats the last frame.
 struct Sample {
     std::uint64_t id = 0;      // position in Catalogue::samples
     std::uint32_t shard = 0;   // id
@@ -66,6 +71,7 @@ struct Catalogue {
     std::vector<Sample> samples;        // ids are positions; in order of shard, then time
     std::vector<std::vector<std::uint64_t>> shard_samples;  // by shard id
     std::uint64_t fingerprint = 0;      // of everything that fixes the samples
+    std::vector<std::uint32_t> empty_rows;  // rows of usable files whose interval holds no frame
 
     std::vector<std::uint64_t> samples_of(Split split) const;
     // file, reason
@@ -79,15 +85,20 @@ struct CatalogueOptions {
 };
 
 // Plans shards and samples from indexes; a pure function of its arguments. Files that are quarantined give none.
+// `files` is parallel to dataset.files.
 Catalogue make_catalogue(Dataset dataset, std::vector<VideoIndex> files, const CatalogueOptions& options);
 
 // The saved index of a data set (binary, checksummed, versioned), by default `<root>/.divs-index` or, where the root is
-// not writable, in the user's cache folder. Reading gives only the entries that are still current.
+// not writable, in the user's cache folder.
 std::filesystem::path default_index_path(const Dataset& dataset);
+// Whole or not at all; StorageError where it cannot be written.
 void save_index(const std::filesystem::path& path, const std::vector<VideoIndex>& files);
+// By path, only the entries that are still current (read_index() gives all). A file that is missing gives none; a damaged
+// one, or one of another version, gives none and a warning, and is made again when next saved.
 std::map<std::string, VideoIndex> load_index(const std::filesystem::path& path);
+std::map<std::string, VideoIndex> read_index(const std::filesystem::path& path);
 
-// Bytes for sending to other ranks.
+// Bytes for sending to other ranks; unpacking throws InputError where they are damaged.
 std::vector<std::byte> pack_indexes(const std::vector<VideoIndex>& files);
 std::vector<VideoIndex> unpack_indexes(std::span<const std::byte> bytes);
 

@@ -1,0 +1,26 @@
+// The triangle filter of a resize, along one dimension.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace divs::video {
+
+// Output i is the sum of `count` source samples from `first`, weighted by weights[offset ...].
+struct FilterBank {
+    struct Window {
+        std::int32_t first = 0, count = 0;
+        std::uint32_t offset = 0;
+    };
+    std::vector<Window> windows;
+    std::vector<float> weights;        // each window's sum to 1
+    std::vector<std::uint16_t> fixed;  // the same in units of 2^-15: each window's sum to exactly 2^15
+    std::int32_t most = 0;             // samples in the longest window
+};
+
+// Shows [begin, begin + size) of `source` samples as `out` outputs; `reversed` mirrors. A triangle of radius
+// max(1, size / out) around each output's centre, cut at the ends of the source and normalised: bilinear when
+// enlarging, anti-aliased when reducing.
+FilterBank triangle_filter(int source, double begin, double size, int out, bool reversed);
+
+}  // namespace divs::video
