@@ -8,6 +8,8 @@ namespace divs::cli {
 void add_bench(CLI::App& app, Common&) {
     CLI::App& bench = *app.add_subcommand("bench", "Measure: each benchmark prints a table, and JSON with --json FILE");
     bench.require_subcommand(1);
+    divs::bench::add_balance(bench);
+    divs::bench::add_allreduce(bench);
     divs::bench::add_step(bench);
 }
 
