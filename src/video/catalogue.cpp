@@ -6,11 +6,9 @@
 #include "hash.hpp"
 
 namespace divs::video {
-namespace {
 
 using Times = std::vector<std::int64_t>;  // pts, rising
 
-// When the index promises frames of a shard. Two frames of one time cannot be told apart: they count as one.
 Times frame_times(const VideoIndex& index, const Shard& shard) {
     Times times;
     times.reserve(shard.frames);
@@ -20,6 +18,8 @@ Times frame_times(const VideoIndex& index, const Shard& shard) {
     times.erase(std::unique(times.begin(), times.end()), times.end());
     return times;
 }
+
+namespace {
 
 // Seconds from the first pts; correctly rounded, so that a frame at exactly 2 s is in an interval that starts
 // at 2.

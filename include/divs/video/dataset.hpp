@@ -84,6 +84,9 @@ struct CatalogueOptions {
     OpenLimits limits;
 };
 
+// When the index promises frames of a shard: pts, rising. Two frames of one time cannot be told apart: they count as one.
+std::vector<std::int64_t> frame_times(const VideoIndex& index, const Shard& shard);
+
 // Plans shards and samples from indexes; a pure function of its arguments. Files that are quarantined give none.
 // `files` is parallel to dataset.files.
 Catalogue make_catalogue(Dataset dataset, std::vector<VideoIndex> files, const CatalogueOptions& options);

@@ -1,0 +1,90 @@
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "divs/analyze/analysis.hpp"
+#include "divs/io/hdf5.hpp"
+#include "divs/io/jsonl.hpp"
+
+namespace divs::analyze {
+namespace {
+
+// Where a window lies: seconds from the file's first pts, to the end of its last frame.
+struct Place {
+    std::uint32_t file = 0;
+    double start = 0, end = 0;
+};
+
+Place place_of(const video::Catalogue& catalogue, std::uint64_t window) {
+    const video::Sample& sample = catalogue.samples[window];
+    const video::Shard& shard = catalogue.shards[sample.shard];
+    const video::VideoIndex& index = catalogue.files[shard.file];
+    std::int64_t duration = 0;
+    for (std::uint32_t i = shard.first_packet; i < shard.end_packet; ++i)
+        if (index.packets[i].pts == sample.pts.back())
+            duration = std::max(duration, index.packets[i].duration);
+    return {shard.file, index.seconds(sample.pts.front()), index.seconds(sample.pts.back() + duration)};
+}
+
+// Six digits are more than the scores of two machines agree to.
+double rounded(double value) {
+    return std::round(value * 1e6) / 1e6;
+}
+
+std::size_t best_class(const WindowResult& result) {
+    return static_cast<std::size_t>(std::max_element(result.scores.begin(), result.scores.end()) -
+                                    result.scores.begin());
+}
+
+}  // namespace
+
+void write_json_lines(const std::filesystem::path& file, const video::Catalogue& catalogue,
+                      const Analysis& analysis, const std::vector<std::string>& classes) {
+    io::JsonLines out(file);
+    for (const WindowResult& result : analysis.results) {
+        const Place place = place_of(catalogue, result.window);
+        nlohmann::ordered_json scores;
+        for (std::size_t c = 0; c < classes.size(); ++c) scores[classes[c]] = rounded(result.scores[c]);
+        const std::size_t best = best_class(result);
+        out.write(nlohmann::json{{"file", catalogue.dataset.files[place.file]},
+                                 {"start", rounded(place.start)},
+                                 {"end", rounded(place.end)},
+                                 {"class", classes[best]},
+                                 {"score", rounded(result.scores[best])},
+                                 {"scores", scores}});
+    }
+}
+
+void write_hdf5(const std::filesystem::path& file, const video::Catalogue& catalogue,
+                const Analysis& analysis, const std::vector<std::string>& classes) {
+    const auto windows = static_cast<std::int64_t>(analysis.results.size());
+    const auto files = static_cast<std::int64_t>(catalogue.dataset.files.size());
+    const auto width = static_cast<std::int64_t>(classes.size());
+    std::vector<std::int32_t> file_of, label;
+    std::vector<double> start, end;
+    std::vector<float> scores;
+    std::vector<std::int64_t> counts(static_cast<std::size_t>(files * width));
+    for (const WindowResult& result : analysis.results) {
+        const Place place = place_of(catalogue, result.window);
+        const std::size_t best = best_class(result);
+        file_of.push_back(static_cast<std::int32_t>(place.file));
+        label.push_back(static_cast<std::int32_t>(best));
+        start.push_back(place.start);
+        end.push_back(place.end);
+        scores.insert(scores.end(), result.scores.begin(), result.scores.end());
+        ++counts[place.file * classes.size() + best];
+    }
+    io::Hdf5Writer out;
+    out.write("files", catalogue.dataset.files);
+    out.write("classes", classes);
+    out.write("counts", std::span<const std::int64_t>(counts),
+              {files, width});  // windows of each class in each file
+    out.write("windows/file", std::span<const std::int32_t>(file_of), {windows});
+    out.write("windows/class", std::span<const std::int32_t>(label), {windows});
+    out.write("windows/start", std::span<const double>(start), {windows});
+    out.write("windows/end", std::span<const double>(end), {windows});
+    out.write("windows/scores", std::span<const float>(scores), {windows, width});
+    out.save(file);
+}
+
+}  // namespace divs::analyze

@@ -1,0 +1,145 @@
+// divs analyze [CONFIG.toml] --weights FILE --input PATH
+#include <iostream>
+#include <memory>
+
+#include "commands.hpp"
+#include "divs/analyze/analysis.hpp"
+#include "divs/comm/job.hpp"
+#include "divs/core/clock.hpp"
+#include "divs/core/config.hpp"
+#include "divs/core/error.hpp"
+#include "divs/core/log.hpp"
+#include "divs/io/table.hpp"
+#include "divs/train/job.hpp"
+#include "divs/train/weights.hpp"
+#include "divs/video/indexing.hpp"
+
+namespace divs::cli {
+namespace {
+
+struct AnalyzeArguments {
+    std::string config, weights, input, out = "analysis";
+    double every = 1;
+    std::vector<std::string> throttles;
+};
+
+// The keys that analysis shares with training keep their names and places.
+struct AnalyzeSettings {
+    train::ModelSettings model;
+    analyze::AnalysisOptions analysis;
+    video::OpenLimits limits;
+    video::ShardOptions shard;
+};
+
+AnalyzeSettings read_settings(Config& config, AnalyzeArguments& arguments) {
+    AnalyzeSettings settings;
+    const Section analyze = config.section("analyze");
+    if (arguments.input.empty()) arguments.input = analyze.path("input", "").string();
+    if (arguments.weights.empty()) arguments.weights = analyze.path("weights", "").string();
+    arguments.every = analyze.get("every", arguments.every, 1e-3, 1e6);
+    settings.analysis.batch = analyze.get("batch", settings.analysis.batch, 1, 4096);
+    settings.analysis.rounds = analyze.get("rounds", settings.analysis.rounds, 1, 1000);
+    settings.shard.target_seconds = analyze.get("shard_seconds", settings.shard.target_seconds, 0.1, 1e6);
+    settings.analysis.feed.threads = analyze.get("decode_threads", 1, 1, 256);
+    settings.analysis.feed.queue_bytes = static_cast<std::size_t>(analyze.get("queue_mib", 256, 1, 1 << 20))
+                                         << 20;
+    settings.model.backend = analyze.get("backend", settings.model.backend);
+    settings.model.threads = analyze.get("threads", 0, 0, 1024);
+    if (arguments.input.empty())
+        throw_error<ConfigError>("what to analyse is missing: --input or analyze.input");
+    if (arguments.weights.empty())
+        throw_error<ConfigError>("the model is missing: --weights or analyze.weights");
+    return settings;
+}
+
+void print_figures(const analyze::Analysis& analysis, double seconds) {
+    io::Table table(
+        {{"rank"}, {"windows"}, {"skipped"}, {"frames"}, {"frames/s"}, {"latency ms, median"}, {"worst"}});
+    std::uint64_t frames = 0;
+    for (std::size_t rank = 0; rank < analysis.ranks.size(); ++rank) {
+        const analyze::RankFigures& figures = analysis.ranks[rank];
+        frames += figures.frames;
+        table.row({std::to_string(rank), std::to_string(figures.windows), std::to_string(figures.skipped),
+                   std::to_string(figures.frames), fmt::format("{:.1f}", figures.frames_per_second()),
+                   fmt::format("{:.1f}", 1e3 * figures.latency_median),
+                   fmt::format("{:.1f}", 1e3 * figures.latency_worst)});
+    }
+    std::cout << table.text()
+              << fmt::format("{} frames in {:.1f} s: {:.1f} frames/s\n", frames, seconds,
+                             static_cast<double>(frames) / seconds);
+}
+
+void analyse(comm::World& world, const AnalyzeSettings& settings, const AnalyzeArguments& arguments) {
+    const train::Weights weights = train::read_any_weights(arguments.weights);
+    const auto model = train::make_model(
+        weights,
+        nn::make_backend(settings.model.backend, {train::compute_threads(world, settings.model), true}));
+    const nn::ModelSpec& spec = model->spec();
+
+    video::Dataset files = analyze::collect_files(arguments.input);
+    video::IndexingOptions indexing;
+    indexing.limits = settings.limits;
+    indexing.saved = arguments.out + ".index";
+    video::IndexingPeers peers;
+    peers.rank = world.rank();
+    peers.size = world.size();
+    peers.all_gather = [&](std::span<const std::byte> mine) { return world.all_gather(mine, "indexes"); };
+    auto indexes = video::index_dataset(files, indexing, peers).files;
+    const video::Catalogue catalogue =
+        analyze::plan_windows(std::move(files), std::move(indexes),
+                              {spec.frames, weights.clip_stride, arguments.every, settings.shard});
+
+    analyze::AnalysisOptions options = settings.analysis;
+    options.feed.reader.height = spec.height;
+    options.feed.reader.width = spec.width;
+    options.feed.reader.decode.limits = settings.limits;
+    options.feed.activity = [&](const std::string& what) { world.describe_activity(what); };
+    options.slowdown.assign(static_cast<std::size_t>(world.size()), 1);
+    for (const std::string& text : arguments.throttles) {
+        const train::Throttle throttle = train::parse_throttle(text);
+        if (throttle.rank < world.size())
+            options.slowdown[static_cast<std::size_t>(throttle.rank)] = throttle.factor;
+    }
+    Stopwatch watch;
+    const analyze::Analysis analysis = analyze::analyze(*model, world, catalogue, options);
+    if (world.rank() != 0) return;
+
+    for (const auto& [file, reason] : catalogue.quarantined()) log::warn("{} is left out: {}", file, reason);
+    for (const auto& [window, reason] : analysis.skipped)
+        log::warn("window {} is left out: {}", window, reason);
+    analyze::write_json_lines(arguments.out + ".jsonl", catalogue, analysis, weights.classes);
+    analyze::write_hdf5(arguments.out + ".h5", catalogue, analysis, weights.classes);
+    print_figures(analysis, watch.seconds());
+    std::cout << fmt::format("results: {0}.jsonl, {0}.h5\n", arguments.out);
+}
+
+void run_analyze(const Common& common, AnalyzeArguments arguments) {
+    Config config = arguments.config.empty() ? Config::from_text("", "command line", common.overrides)
+                                             : Config(arguments.config, common.overrides);
+    const AnalyzeSettings settings = read_settings(config, arguments);
+    const comm::WorldOptions world_options = train::read_world_options(config);
+    comm::run_job(world_options, [&](comm::World& world) {
+        log::configure(common.log_level, world.rank(), world.size());
+        analyse(world, settings, arguments);
+        return 0;
+    });
+}
+
+}  // namespace
+
+void add_analyze(CLI::App& app, Common& common) {
+    CLI::App& command = *app.add_subcommand("analyze", "Slide a trained model over videos");
+    auto arguments = std::make_shared<AnalyzeArguments>();
+    command.add_option("config", arguments->config, "TOML file; [analyze] may hold what the options say");
+    command.add_option("--weights", arguments->weights,
+                       "exported file, checkpoint, or folder of checkpoints");
+    command.add_option("--input", arguments->input, "a video, or a folder of videos");
+    command.add_option("--every", arguments->every, "seconds from one window to the next")
+        ->check(CLI::PositiveNumber);
+    command.add_option("--out", arguments->out, "results go to OUT.jsonl and OUT.h5");
+    command.add_option("--throttle", arguments->throttles,
+                       "RANK=FACTOR: slow a rank down, to try the sharing out");
+    command.callback([&common, arguments] { run_analyze(common, *arguments); });
+}
+
+}  // namespace divs::cli
