@@ -3,6 +3,7 @@
 // compute.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "bench.hpp"
@@ -17,7 +18,7 @@ struct Options {
     int ranks = 4;
     double sample_ms = 2, factor = 4;
     std::uint64_t rounds = 72;
-    int batch = 48;
+    int batch = 48, repeats = 3;
     std::string json;
 };
 
@@ -94,6 +95,12 @@ void add_figures(Report& report, const PacedJob& job, const PacedResult& fixed,
     report.figure("balance.efficiency." + job.name.substr(job.name.find(' ') + 1), scheduled.efficiency);
 }
 
+// The run whose rounds took the median time.
+const PacedResult& middle(std::vector<PacedResult>& results) {
+    std::ranges::sort(results, {}, &PacedResult::round_seconds);
+    return results[results.size() / 2];
+}
+
 // All jobs, on every rank; rank 0 reports.
 void run_all(Link& link, const Options& options, bool threads) {
     Report report("balance", {"job", "split", "round ms", "best ms", "eta", "imbalance", "waited",
@@ -102,10 +109,15 @@ void run_all(Link& link, const Options& options, bool threads) {
         if (job.rounds < job.first_measured() + 8)
             throw_error<ConfigError>("--rounds {}: expected at least {}", job.rounds,
                                      job.first_measured() + 8);
-        const PacedResult fixed = run_paced(link, job, false), scheduled = run_paced(link, job, true);
+        std::vector<PacedResult> fixed, scheduled;
+        for (int i = 0; i < options.repeats; ++i) {
+            fixed.push_back(run_paced(link, job, false));
+            scheduled.push_back(run_paced(link, job, true));
+        }
         if (link.rank() != 0) continue;
-        add_rows(report, job, fixed, scheduled);
-        add_figures(report, job, fixed, scheduled);
+        const PacedResult &before = middle(fixed), &after = middle(scheduled);
+        add_rows(report, job, before, after);
+        add_figures(report, job, before, after);
     }
     if (link.rank() != 0) return;
     report.note(fmt::format(
@@ -141,6 +153,8 @@ void add_balance(CLI::App& bench) {
     app.add_option("--factor", options->factor, "how much slower the throttled rank becomes")
         ->check(CLI::Range(1.0, 1000.0));
     app.add_option("--rounds", options->rounds, "rounds of each job")->check(CLI::Range(16, 100000));
+    app.add_option("--repeats", options->repeats, "runs of each job and split, in turn; the median counts")
+        ->check(CLI::Range(1, 99));
     app.add_option("--batch", options->batch, "global batch, samples")->check(CLI::Range(1, 65536));
     app.add_option("--json", options->json,
                    "also write JSON to this file; -: to stdout, instead of the table");

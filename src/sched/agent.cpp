@@ -28,6 +28,7 @@ void ShareTracker::weigh(std::vector<double> weights) {
 }
 
 void ShareTracker::move(int from, int to, std::uint64_t samples) {
+    if (follow_weights_) return;  // only the sum counts
     left_.at(static_cast<std::size_t>(from)) -= samples;
     left_.at(static_cast<std::size_t>(to)) += samples;
 }

@@ -1,4 +1,7 @@
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <set>
+#include <thread>
 
 #include "divs/core/error.hpp"
 #include "divs/sched/agent.hpp"
@@ -105,4 +108,52 @@ TEST_CASE("a resumed epoch counts what is left of begun shards") {
     CHECK(agent.samples_left_everywhere() == 14);
     agent.begin_epoch(halves);
     CHECK(agent.samples_left() == 50);
+}
+
+TEST_CASE("with a global order an agent reports what waits, and shares follow the weights") {
+    ThroughputMeter meter;
+    Agent agent(0, 2, ten_shards(), ShareTracker(2, 1, true));
+    agent.begin_epoch(halves);
+    CHECK(agent.start(3));
+    const Ids keep{0};
+    const RankReport report = agent.report(4, 1, 0, 0, meter, keep);
+    CHECK(report.samples_left == 40);
+    CHECK(report.work_left == 40);
+    CHECK(report.offered == Ids{1, 2, 4});
+    agent.apply({.moves = {{1, 0, 1}, {2, 0, 1}}, .share_weights = {1, 3}});
+    CHECK(agent.shares(12) == std::vector<int>{3, 9});
+    for (int i = 0; i < 8; ++i) agent.done(agent.shares(12));
+    CHECK(agent.samples_left_everywhere() == 4);
+    CHECK(agent.shares(12) == std::vector<int>{1, 3});
+}
+
+TEST_CASE("a decoder may start shards while the trainer reports and applies") {
+    std::vector<Shard> shards;
+    Assignment assignment{0, {{}, {}}};
+    for (std::uint32_t i = 0; i < 400; ++i) {
+        shards.push_back({i, 1});
+        assignment.leases[0].push_back(i);
+    }
+    Agent agent(0, 2, shards, ShareTracker(2, 1, false));
+    agent.begin_epoch(assignment);
+    std::atomic<bool> stop = false;
+    std::set<std::uint32_t> started, given;
+    std::thread decoder([&] {
+        while (!stop || !agent.all_started())
+            if (const auto shard = agent.start_next()) started.insert(*shard);
+    });
+    ThroughputMeter meter;
+    for (std::uint64_t step = 0; step < 200; ++step) {
+        const RankReport report = agent.report(step, 1, 1, 0, meter);
+        Decision decision{.share_weights = {1, 1}};
+        if (!report.offered.empty()) {
+            decision.moves.push_back({report.offered.back(), 0, 1});
+            given.insert(report.offered.back());
+        }
+        agent.apply(decision);
+    }
+    stop = true;
+    decoder.join();
+    for (std::uint32_t shard : given) CHECK_FALSE(started.contains(shard));
+    CHECK(started.size() + given.size() == 400);
 }

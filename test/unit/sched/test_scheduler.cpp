@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <numeric>
 #include <set>
+#include <string>
 
 #include "divs/core/error.hpp"
 #include "simulation.hpp"
@@ -236,6 +237,33 @@ TEST_CASE("moving costs what it costs: near the end of an epoch, or over a slow 
     fast_link.finish_epoch();
     CHECK(decisions_that_moved(fast_link.scheduler()) > 0);
     CHECK(fast_link.scheduler().log()[0].moved_bytes > 0);
+}
+
+TEST_CASE("files that all lie at one rank spread over the others within a few decisions") {
+    SchedulerOptions options = options_for(48);
+    options.storage = Storage::local;
+    options.bandwidth = 1e9;
+    options.cluster = {0, 0, 1, 1};
+    Simulation job(4, equal_shards(900, 16), options, [](int, std::uint64_t, int n) { return 0.01 * n; });
+    job.begin_epoch(1, 0, std::vector<std::vector<int>>(900, {1}));
+    REQUIRE(job.step());
+    CHECK(job.last_shares == std::vector<int>{0, 48, 0, 0});
+    for (int i = 0; i < 4; ++i) REQUIRE(job.until_decision());
+    REQUIRE(job.step());
+    CHECK(job.efficiency_now(std::vector<double>(4, 0.01)) >= 0.9);
+    job.finish_epoch();
+}
+
+TEST_CASE("a run repeats exactly where its measurements do") {
+    std::vector<std::string> logs[2];
+    for (auto& log : logs) {
+        Simulation job(5, random_shards(500, 4, 40, 1), options_for(60),
+                       [](int r, std::uint64_t, int n) { return 0.01 * n * (1 + r); });
+        job.begin_epoch(1, 0);
+        job.finish_epoch();
+        for (const Decision& d : job.scheduler().log()) log.push_back(d.json_line());
+    }
+    CHECK(logs[0] == logs[1]);
 }
 
 TEST_CASE("more ranks than shards, and a rank without any") {
