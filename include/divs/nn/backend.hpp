@@ -25,6 +25,7 @@ struct PlanOptions {
     bool training = true;               // false: forward only; batch norm uses its running statistics
     std::vector<bool> input_gradients;  // which inputs need a gradient (empty: all)
     Reducer* reducer = nullptr;         // batch norm statistics over all ranks; none: this rank's own
+    bool parameter_gradients = true;    // false: the parameters are frozen, their gradients are left alone
 };
 
 // What an operation may need to know about the step, beside its tensors.

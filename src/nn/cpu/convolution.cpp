@@ -33,8 +33,12 @@ class Pass {
     bool copies_out() const { return inner_out_ != out_; }
 
   private:
-    // oneDNN with the tensors' layouts where it has fast code for them, else with layouts of its own.
+    // What runs with the tensors' own layouts, Winograd's algorithm first: where oneDNN has it (3x3, stride
+    // 1, AVX-512) it needs 2.25 to 4 times fewer multiplications, and was faster on every layer measured.
+    // Else oneDNN with layouts of its own choice, else whatever there is.
     static onednn::Convolution choose(const ConvolutionProblem& problem, Direction direction) {
+        auto winograd = onednn::Convolution::plan(problem, direction, Algorithm::winograd);
+        if (winograd && is_fast(*winograd)) return std::move(*winograd);
         auto given = onednn::Convolution::plan(problem, direction, Algorithm::direct);
         if (given && is_fast(*given)) return std::move(*given);
         ConvolutionProblem free = problem;
@@ -70,7 +74,8 @@ class ConvolutionOperation final : public Operation {
           output_(make_desc(problem.out, problem.out_block)) {
         omp_set_num_threads(threads_);
         forward_.emplace(problem, Direction::forward);
-        if (options.training) weights_.emplace(problem, Direction::backward_weights);
+        if (options.training && options.parameter_gradients)
+            weights_.emplace(problem, Direction::backward_weights);
         if (wants_gradient(options, 0)) data_.emplace(problem, Direction::backward_data);
         for (const auto* pass : {&forward_, &weights_, &data_})
             if (*pass) workspace_ = std::max(workspace_, place(**pass, Scratch()).bytes);
@@ -95,7 +100,7 @@ class ConvolutionOperation final : public Operation {
                   std::span<Tensor* const> input_gradients, const Parameters& parameters, const StepContext&,
                   float* workspace) override {
         omp_set_num_threads(threads_);
-        backward_weights(*inputs[0], output_gradient, parameters, workspace);
+        if (weights_) backward_weights(*inputs[0], output_gradient, parameters, workspace);
         if (input_gradients[0]) backward_data(*input_gradients[0], output_gradient, parameters, workspace);
     }
 

@@ -11,13 +11,15 @@ namespace {
 
 class LinearOperation final : public Operation {
   public:
-    LinearOperation(const Linear& op, const TensorDesc& input, const Environment& env)
+    LinearOperation(const Linear& op, const TensorDesc& input, const PlanOptions& options,
+                    const Environment& env)
         : in_(view_of(input)),
           flat_(view_of(input.shape, 1)),
           n_(input.shape.n),
           features_(op.out_features),
           inputs_(input.shape.c * input.shape.h * input.shape.w),
           bias_(op.bias),
+          learns_(options.parameter_gradients),
           threads_(env.options.threads) {
         const Shape shape{input.shape.n, 1, 1, op.out_features};
         output_ = {shape, nullptr};
@@ -47,9 +49,7 @@ class LinearOperation final : public Operation {
                   float* workspace) override {
         omp_set_num_threads(threads_);
         const float* dy = output_gradient.data();
-        onednn::gemm(true, false, features_, inputs_, n_, dy, features_, flatten(*inputs[0], workspace),
-                     inputs_, false, parameters.gradients[0].data(), inputs_);
-        if (bias_) sum_rows(dy, parameters.gradients[1]);
+        if (learns_) parameter_gradients(flatten(*inputs[0], workspace), dy, parameters);
         if (!input_gradients[0]) return;
         float* dx = is_flat_ ? input_gradients[0]->data() : workspace;
         onednn::gemm(false, false, n_, inputs_, features_, dy, features_, parameters.values[0].data(),
@@ -58,6 +58,12 @@ class LinearOperation final : public Operation {
     }
 
   private:
+    void parameter_gradients(const float* x, const float* dy, const Parameters& parameters) const {
+        onednn::gemm(true, false, features_, inputs_, n_, dy, features_, x, inputs_, false,
+                     parameters.gradients[0].data(), inputs_);
+        if (bias_) sum_rows(dy, parameters.gradients[1]);
+    }
+
     const float* flatten(const Tensor& input, float* workspace) const {
         if (is_flat_) return input.data();
         onednn::reorder(in_, input.data(), flat_, workspace);
@@ -76,15 +82,15 @@ class LinearOperation final : public Operation {
     View in_, flat_;
     TensorDesc output_;
     int n_, features_, inputs_;
-    bool bias_, is_flat_ = false;
+    bool bias_, learns_, is_flat_ = false;
     int threads_;
 };
 
 }  // namespace
 
-OperationPtr plan(const Linear& op, const std::vector<TensorDesc>& inputs, const PlanOptions&,
+OperationPtr plan(const Linear& op, const std::vector<TensorDesc>& inputs, const PlanOptions& options,
                   const Environment& env) {
-    return std::make_unique<LinearOperation>(op, inputs[0], env);
+    return std::make_unique<LinearOperation>(op, inputs[0], options, env);
 }
 
 }  // namespace divs::nn::cpu

@@ -20,6 +20,7 @@ class NormOperation final : public Operation {
           output_(inputs[0]),
           curve_(curve_of(op.activation)),
           training_(options.training),
+          learns_(options.parameter_gradients),
           reducer_(options.reducer),
           threads_(env.options.threads),
           kernels_(*env.kernels) {
@@ -174,7 +175,7 @@ class NormOperation final : public Operation {
 
     // dx = a g + b (x - mean) + c
     void set_slopes(std::vector<double> sums, const Parameters& parameters) {
-        for (std::size_t c = 0; c < view_.channels(); ++c) {
+        for (std::size_t c = 0; learns_ && c < view_.channels(); ++c) {
             parameters.gradients[0][c] = static_cast<float>(sums[view_.channels() + c]);
             parameters.gradients[1][c] = static_cast<float>(sums[c]);
         }
@@ -194,7 +195,7 @@ class NormOperation final : public Operation {
     std::optional<View> other_;  // the residual's layout where it is another
     TensorDesc output_;
     Curve curve_;
-    bool training_;
+    bool training_, learns_;
     Reducer* reducer_;
     int threads_;
     const Kernels& kernels_;

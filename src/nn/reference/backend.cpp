@@ -18,6 +18,8 @@ class ReferenceOperation final : public Operation {
         for (const auto& desc : inputs) shapes.push_back(desc.shape);
         output_ = {output_shape(op, shapes), nullptr};
         loops_ = make_loops<float>(op, shapes, options);
+        if (!options.parameter_gradients)
+            for (const auto& p : parameter_shapes(op, shapes)) unwanted_.emplace_back(p.size());
     }
 
     const TensorDesc& output() const noexcept override { return output_; }
@@ -48,16 +50,19 @@ class ReferenceOperation final : public Operation {
     void backward_empty(const Parameters& parameters) override { loops_->backward_empty(of(parameters)); }
 
   private:
-    static Operands<float> of(const Parameters& parameters) {
+    Operands<float> of(const Parameters& parameters) {
         Operands<float> operands;
         for (const auto& span : parameters.values) operands.values.push_back(span.data());
-        for (const auto& span : parameters.gradients) operands.gradients.push_back(span.data());
+        for (auto& gradients : unwanted_) operands.gradients.push_back(gradients.data());
+        if (unwanted_.empty())
+            for (const auto& span : parameters.gradients) operands.gradients.push_back(span.data());
         for (const auto& span : parameters.buffers) operands.buffers.push_back(span.data());
         return operands;
     }
 
     TensorDesc output_;
     std::unique_ptr<Loops<float>> loops_;
+    std::vector<std::vector<float>> unwanted_;  // takes the parameter gradients where nobody asked for them
 };
 
 // One element of an optimiser's step, in double.

@@ -1,4 +1,5 @@
 // The cpu backend against the oracle: every operation, awkward shapes, every layout, one thread and two.
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "cpu/layout.hpp"
@@ -105,6 +106,23 @@ TEST_CASE("An input without gradient is left alone, the others are not", "[agree
         options.plan.input_gradients[0] = false;
         options.inputs = descs(c, 16, 16);
         check_agreement(*backend, c, options);
+    }
+}
+
+TEST_CASE("Gradients of frozen parameters are left alone, those of the inputs are not", "[agree]") {
+    for (const char* name : {"reference", "cpu"}) {
+        auto backend = make_backend(name, {});
+        for (const auto& c : all_cases()) {
+            INFO(name << " " << kind_name(c.op) << ": " << c.name);
+            const auto data = fresh_data(c, 2);
+            RunOptions options;
+            const auto learned = run_operation(*backend, c, data, options);
+            options.plan.parameter_gradients = false;
+            const auto frozen = run_operation(*backend, c, data, options);
+            CHECK(frozen.input_gradients == learned.input_gradients);
+            for (const auto& gradient : frozen.gradients)
+                CHECK(std::all_of(gradient.begin(), gradient.end(), [](float g) { return g != g; }));
+        }
     }
 }
 
