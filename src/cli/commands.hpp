@@ -16,5 +16,7 @@ struct Common {
 };
 
 void add_bench(CLI::App& app, Common& common);
+void add_index(CLI::App& app, Common& common);
+void add_synth(CLI::App& app, Common& common);
 
 }  // namespace divs::cli

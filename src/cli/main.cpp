@@ -20,6 +20,8 @@ int run(int argc, char** argv) {
         ->always_capture_default(false);
     app.parse_complete_callback([&] { divs::log::configure(common.log_level, 0, 1); });
     divs::cli::add_bench(app, common);
+    divs::cli::add_synth(app, common);
+    divs::cli::add_index(app, common);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {

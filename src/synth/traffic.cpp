@@ -10,7 +10,7 @@ namespace {
 
 constexpr double lane_change_seconds = 3.2;
 constexpr double longest_step = 0.05;
-constexpr double warm_up_seconds = 25;
+constexpr double warm_up_seconds = 12;
 
 struct ClassTraits {
     double length, width, height, spread;  // metres; lengths vary by +- spread

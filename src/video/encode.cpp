@@ -70,7 +70,7 @@ void set_options(AVCodecContext& context, const EncodeOptions& o) {
     if (o.codec == "h264") {
         av_opt_set(context.priv_data, "preset", "veryfast", 0);
         av_opt_set(context.priv_data, "crf", quality.c_str(), 0);
-        av_opt_set(context.priv_data, "x264-params", "scenecut=0:b-adapt=0", 0);
+        av_opt_set(context.priv_data, "x264-params", "scenecut=0:b-adapt=0:log=0", 0);
     } else if (o.codec == "hevc") {
         av_opt_set(context.priv_data, "preset", "ultrafast", 0);
         av_opt_set(context.priv_data, "crf", quality.c_str(), 0);
