@@ -45,6 +45,10 @@ class Scheduler {
     ~Scheduler();
     Scheduler(Scheduler&&) noexcept;
 
+    // For an epoch that somebody else shares out: the samples still to do of each shard. assign() does this
+    // by itself.
+    void begin_epoch(std::span<const Shard> shards);
+
     // The start of an epoch: the given shards (samples still to do; all of them, or what a checkpoint left)
     // shared out by the speeds known so far, in an order that depends on (seed, epoch). `holders[i]`: ranks
     // that store shard i (only where storage is local; an empty list: any rank). With equal speeds the same
