@@ -16,6 +16,8 @@ struct Common {
 };
 
 void add_bench(CLI::App& app, Common& common);
+void add_export(CLI::App& app, Common& common);
+void add_import(CLI::App& app, Common& common);
 void add_index(CLI::App& app, Common& common);
 void add_synth(CLI::App& app, Common& common);
 

@@ -22,6 +22,8 @@ int run(int argc, char** argv) {
     divs::cli::add_bench(app, common);
     divs::cli::add_synth(app, common);
     divs::cli::add_index(app, common);
+    divs::cli::add_export(app, common);
+    divs::cli::add_import(app, common);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
