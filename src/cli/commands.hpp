@@ -15,10 +15,13 @@ struct Common {
     std::vector<std::string> overrides;  // --set section.key=value
 };
 
+void add_analyze(CLI::App& app, Common& common);
 void add_bench(CLI::App& app, Common& common);
+void add_eval(CLI::App& app, Common& common);
 void add_export(CLI::App& app, Common& common);
 void add_import(CLI::App& app, Common& common);
 void add_index(CLI::App& app, Common& common);
 void add_synth(CLI::App& app, Common& common);
+void add_train(CLI::App& app, Common& common);
 
 }  // namespace divs::cli

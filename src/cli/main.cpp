@@ -19,11 +19,9 @@ int run(int argc, char** argv) {
         ->expected(1)
         ->always_capture_default(false);
     app.parse_complete_callback([&] { divs::log::configure(common.log_level, 0, 1); });
-    divs::cli::add_bench(app, common);
-    divs::cli::add_synth(app, common);
-    divs::cli::add_index(app, common);
-    divs::cli::add_export(app, common);
-    divs::cli::add_import(app, common);
+    for (const auto add : {divs::cli::add_synth, divs::cli::add_index, divs::cli::add_train, divs::cli::add_eval,
+                           divs::cli::add_export, divs::cli::add_import, divs::cli::add_analyze, divs::cli::add_bench})
+        add(app, common);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
