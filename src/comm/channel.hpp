@@ -47,6 +47,10 @@ class Channel {
     int size() const noexcept { return topology_.size; }
     MPI_Comm communicator() const noexcept { return communicator_; }
 
+    void emulate(const WorldOptions::Link& cluster, const WorldOptions::Link& centre) noexcept {
+        links_ = {WorldOptions::Link{}, cluster, centre};
+    }
+
     // Messages of two operations never match each other: a program whose ranks disagree hangs where it went
     // wrong.
     void begin_operation(std::uint64_t number) noexcept {

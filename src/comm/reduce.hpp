@@ -19,7 +19,7 @@ namespace divs::comm {
 inline constexpr std::size_t doubling_bytes = std::size_t{16} << 10;
 // A ring's messages, and how many rings of a vector are on their way at once.
 inline constexpr std::size_t ring_piece_bytes = std::size_t{256} << 10;
-inline constexpr std::size_t ring_slots = 4;
+inline constexpr std::size_t ring_slots = 8;
 
 // into[i] = operation(into[i], from[i]).
 template <class T, class Operation>

@@ -41,6 +41,11 @@ Task barrier_task(Channel& channel) {
     co_await reduce(channel, std::span(&nothing, 1), add);
 }
 
+Task change_links(Channel& channel, WorldOptions::Link cluster, WorldOptions::Link centre) {
+    channel.emulate(cluster, centre);
+    co_return;
+}
+
 std::vector<std::byte> pack(const std::vector<std::vector<std::byte>>& strings) {
     std::vector<std::byte> packed;
     for (const auto& string : strings) {
@@ -217,6 +222,12 @@ std::vector<std::vector<std::byte>> World::all_gather(std::span<const std::byte>
 std::vector<std::byte> World::broadcast(std::vector<std::byte> bytes, int root, std::string_view what) {
     broadcast_into(bytes, root, what).wait();
     return bytes;
+}
+
+void World::emulate(const WorldOptions::Link& cluster, const WorldOptions::Link& centre) {
+    Work(impl_->engine.post("emulate", [=](Channel& channel) {
+        return change_links(channel, cluster, centre);
+    })).wait();
 }
 
 void World::poll() {

@@ -101,6 +101,10 @@ class World {
     // Without a thread: moves posted operations along, to be called between layers. With one: nothing.
     void poll();
 
+    // Emulates other links from here on (posted and waited for). Not for the measured runs of a job: for
+    // benchmarks.
+    void emulate(const WorldOptions::Link& cluster, const WorldOptions::Link& centre);
+
     // What this rank is doing, for the watchdog's line: "video f.mp4 frame 120".
     void describe_activity(std::string text);
 
