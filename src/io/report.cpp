@@ -15,6 +15,8 @@
 namespace divs::io {
 namespace {
 
+constexpr std::size_t longest_on_card = 24;
+
 constexpr std::string_view style = R"(
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --shade: 0, 114, 178; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; }
@@ -26,6 +28,7 @@ h1 { margin-bottom: 0; } h2 { margin-top: 2em; border-bottom: 1px solid var(--li
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .6em 0; display: block; overflow-x: auto; }
 th, td { padding: .25em .8em; text-align: right; border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; } th { font-weight: 600; }
+.pairs td { text-align: left; } .pairs td:first-child { color: #888; white-space: nowrap; }
 .confusion td { text-align: center; min-width: 3em; }
 svg { width: 100%; max-width: 720px; } svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
 svg .g { stroke: var(--line); stroke-width: 1; }
@@ -101,9 +104,10 @@ std::string confusion_html(const ReportContent& content) {
 }
 
 std::string pairs_html(const std::vector<std::pair<std::string, std::string>>& pairs) {
-    ReportTable table;
-    for (const auto& [name, value] : pairs) table.rows.push_back({name, value});
-    return table_html(table);
+    std::string out = "<table class=\"pairs\"><tbody>\n";
+    for (const auto& [name, value] : pairs)
+        out += fmt::format("<tr><td>{}</td><td>{}</td></tr>\n", escape_html(name), escape_html(value));
+    return out + "</tbody></table>\n";
 }
 
 }  // namespace
@@ -115,10 +119,15 @@ std::string report_html(const ReportContent& content) {
         "initial-scale=1\"><style>{1}</style></head><body>\n"
         "<h1>{0}</h1>\n<p class=\"sub\">{2}</p>\n<div class=\"cards\">",
         escape_html(content.title), style, escape_html(content.subtitle));
-    for (const auto& [name, value] : content.summary)
-        out += fmt::format("<div class=\"card\"><b>{}</b><span>{}</span></div>\n", escape_html(value),
-                           escape_html(name));
-    out += "</div>\n";
+    std::vector<std::pair<std::string, std::string>> sentences;  // too long for a card
+    for (const auto& pair : content.summary) {
+        if (pair.second.size() > longest_on_card)
+            sentences.push_back(pair);
+        else
+            out += fmt::format("<div class=\"card\"><b>{}</b><span>{}</span></div>\n",
+                               escape_html(pair.second), escape_html(pair.first));
+    }
+    out += "</div>\n" + (sentences.empty() ? "" : pairs_html(sentences));
     for (const auto& chart : content.charts) out += heading(chart.title) + svg_chart(chart) + "\n";
     for (const auto& [title, file] : content.images) out += heading(title) + embedded_image(title, file);
     out += "<!-- plots -->\n";  // jobs/plot_training.py puts its images here
