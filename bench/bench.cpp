@@ -10,7 +10,9 @@ void add_bench(CLI::App& app, Common&) {
     bench.require_subcommand(1);
     divs::bench::add_balance(bench);
     divs::bench::add_allreduce(bench);
+    divs::bench::add_conv(bench);
     divs::bench::add_step(bench);
+    divs::bench::add_decode(bench);
 }
 
 }  // namespace divs::cli
