@@ -1,7 +1,6 @@
 #include "divs/video/indexing.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <exception>
 #include <mutex>
 #include <optional>
@@ -17,94 +16,155 @@ namespace {
 
 using Saved = std::map<std::string, VideoIndex>;
 
-// This process's share of the files.
-class Part {
+// What one process has indexed in one round.
+struct Part {
+    std::vector<std::uint32_t> numbers;
+    std::vector<VideoIndex> files;  // parallel to numbers
+    std::uint64_t reused = 0;
+    bool last = false;  // the process has no more
+};
+
+// The threads of this process at work on its files.
+class Workers {
   public:
-    Part(const Dataset& dataset, const IndexingOptions& options, std::vector<std::uint32_t> numbers)
-        : dataset_(dataset), options_(options), numbers_(std::move(numbers)), files_(numbers_.size()) {}
+    Workers(const Dataset& dataset, const IndexingOptions& options, std::vector<std::uint32_t> numbers,
+            Saved saved)
+        : dataset_(dataset), options_(options), numbers_(std::move(numbers)), saved_(std::move(saved)) {}
 
-    void index(Saved saved) {
-        saved_ = std::move(saved);
+    // Indexes files until `seconds` have passed, or all are done.
+    Part round(double seconds) {
+        part_ = {};
+        end_ = now_seconds() + seconds;
         const auto most = static_cast<std::size_t>(std::max(options_.threads, 1));
-        std::vector<std::jthread> threads;
-        for (std::size_t i = 1; i < std::min(most, numbers_.size()); ++i)
-            threads.emplace_back([this] { work(); });
-        work();
-        threads.clear();  // joins
+        {
+            std::vector<std::jthread> threads;
+            for (std::size_t i = 1; i < std::min(most, numbers_.size() - next_); ++i)
+                threads.emplace_back([this] { work(); });
+            work();
+        }
         if (failure_) std::rethrow_exception(failure_);
-    }
-
-    std::uint64_t reused() const noexcept { return reused_; }
-
-    // reused | how many | their numbers | the indexes
-    std::vector<std::byte> packed() const {
-        io::ByteWriter out;
-        out.number(reused_);
-        out.number(numbers_.size());
-        for (const std::uint32_t number : numbers_) out.number(number);
-        out.raw(pack_indexes(files_));
-        return out.take();
+        part_.last = next_ == numbers_.size();
+        return std::move(part_);
     }
 
   private:
     void work() noexcept {
         try {
-            for (std::size_t i = next_++; i < numbers_.size(); i = next_++) {
-                files_[i] = index_one(dataset_.path_of(numbers_[i]));
-                if (!options_.progress) continue;
-                const std::lock_guard lock(mutex_);
-                options_.progress(++done_, numbers_.size());
+            while (const auto number = take()) {
+                bool reused = false;
+                VideoIndex video = index_one(dataset_.path_of(*number), reused);
+                add(*number, std::move(video), reused);
             }
         } catch (...) {  // out of memory: index_video() itself never throws
             const std::lock_guard lock(mutex_);
             failure_ = std::current_exception();
-            next_ = numbers_.size();
+            end_ = 0;
         }
     }
 
-    VideoIndex index_one(const std::filesystem::path& path) {
+    std::optional<std::uint32_t> take() {
+        const std::lock_guard lock(mutex_);
+        if (next_ == numbers_.size() || now_seconds() > end_) return std::nullopt;
+        return numbers_[next_++];
+    }
+
+    VideoIndex index_one(const std::filesystem::path& path, bool& reused) {
         const auto found = saved_.find(path.string());  // each entry is asked for by one thread
-        if (found == saved_.end() || !is_current(found->second)) return index_video(path, options_.limits);
-        ++reused_;
-        return std::move(found->second);
+        reused = found != saved_.end() && is_current(found->second);
+        return reused ? std::move(found->second) : index_video(path, options_.limits);
+    }
+
+    void add(std::uint32_t number, VideoIndex video, bool reused) {
+        const std::lock_guard lock(mutex_);
+        part_.numbers.push_back(number);
+        part_.files.push_back(std::move(video));
+        part_.reused += reused;
+        if (options_.progress) options_.progress(++done_, numbers_.size());
     }
 
     const Dataset& dataset_;
     const IndexingOptions& options_;
     const std::vector<std::uint32_t> numbers_;
-    std::vector<VideoIndex> files_;
     Saved saved_;
-    std::atomic<std::size_t> next_{0};
-    std::atomic<std::uint64_t> reused_{0};
-    std::mutex mutex_;
-    std::size_t done_ = 0;
+    std::mutex mutex_;  // of all below
+    Part part_;
+    std::size_t next_ = 0, done_ = 0;
+    double end_ = 0;
     std::exception_ptr failure_;
 };
 
+std::vector<std::byte> pack(const Part& part) {
+    io::ByteWriter out;
+    out.number(part.reused);
+    out.number(part.last);
+    out.number(part.numbers.size());
+    for (const std::uint32_t number : part.numbers) out.number(number);
+    out.raw(pack_indexes(part.files));
+    return out.take();
+}
+
+Part unpack(std::span<const std::byte> bytes, std::size_t files) {
+    io::ByteReader in(bytes, "the index of another rank");
+    Part part;
+    part.reused = in.number();
+    part.last = in.number() != 0;
+    part.numbers.resize(in.count());
+    for (std::uint32_t& number : part.numbers) number = static_cast<std::uint32_t>(in.number());
+    part.files = unpack_indexes(in.raw());
+    in.finish();
+    if (part.files.size() != part.numbers.size()) in.fail("files and numbers do not agree");
+    for (const std::uint32_t number : part.numbers)
+        if (number >= files) in.fail("a file number that the data set does not have");
+    return part;
+}
+
 std::vector<std::uint32_t> share(const Dataset& dataset, const IndexingPeers& peers) {
     std::vector<std::uint32_t> numbers;
+    const auto size = static_cast<std::uint32_t>(peers.size), rank = static_cast<std::uint32_t>(peers.rank);
     for (std::uint32_t i = 0; i < dataset.files.size(); ++i)
-        if (peers.mine ? peers.mine(i)
-                       : i % static_cast<std::uint32_t>(peers.size) == static_cast<std::uint32_t>(peers.rank))
-            numbers.push_back(i);
+        if (peers.own_storage || i % size == rank) numbers.push_back(i);
     return numbers;
 }
 
-// Puts one process's part in its places. Where several indexed a file, whoever could read it is believed.
-void merge(std::span<const std::byte> part, Indexed& all, std::vector<bool>& known) {
-    io::ByteReader in(part, "index of another rank");
-    all.reused += in.number();
-    std::vector<std::uint64_t> numbers(in.count());
-    for (std::uint64_t& number : numbers) number = in.number();
-    std::vector<VideoIndex> files = unpack_indexes(in.raw());
-    if (files.size() != numbers.size()) in.fail("files and numbers do not agree");
-    for (std::size_t i = 0; i < files.size(); ++i) {
-        const std::uint64_t number = numbers[i];
-        if (number >= all.files.size()) in.fail("a file number that the data set does not have");
-        if (!known[number] || !all.files[number].quarantine.empty()) all.files[number] = std::move(files[i]);
-        known[number] = true;
+// Brings together what the processes found. The first that can read a file speaks for it; whoever has the
+// same content holds it too.
+class Merger {
+  public:
+    Merger(const IndexingPeers& peers, Indexed& all)
+        : peers_(peers), all_(all), known_(all.files.size()), holders_(all.files.size()) {}
+
+    void add(int rank, Part part) {
+        all_.reused += part.reused;
+        for (std::size_t i = 0; i < part.numbers.size(); ++i)
+            add(rank, part.numbers[i], std::move(part.files[i]));
     }
-}
+
+    std::vector<std::vector<int>> holders() {
+        for (auto& ranks : holders_) std::sort(ranks.begin(), ranks.end());
+        return std::move(holders_);
+    }
+
+  private:
+    void add(int rank, std::uint32_t number, VideoIndex video) {
+        VideoIndex& speaker = all_.files[number];
+        std::vector<int>& ranks = holders_[number];
+        const bool readable = video.quarantine.empty();
+        const bool same = !ranks.empty() && speaker.fingerprint == video.fingerprint;
+        if (readable && (ranks.empty() || same)) {
+            const bool own_copy = same && rank == peers_.rank;
+            if (ranks.empty() || own_copy) speaker = std::move(video);
+            ranks.push_back(rank);
+        } else if (!known_[number]) {
+            speaker = std::move(video);
+        }
+        known_[number] = true;
+    }
+
+    const IndexingPeers& peers_;
+    Indexed& all_;
+    std::vector<bool> known_;
+    std::vector<std::vector<int>> holders_;
+};
 
 // True where it is now as `files` has it.
 bool save(const std::filesystem::path& path, const std::vector<VideoIndex>& files) {
@@ -117,6 +177,9 @@ bool save(const std::filesystem::path& path, const std::vector<VideoIndex>& file
     }
 }
 
+// Processes meet every so many seconds, so that nobody waits long for a sign of life of the others.
+constexpr double round_seconds = 20;
+
 }  // namespace
 
 Indexed index_dataset(const Dataset& dataset, const IndexingOptions& options, const IndexingPeers& peers) {
@@ -124,27 +187,33 @@ Indexed index_dataset(const Dataset& dataset, const IndexingOptions& options, co
     Indexed all;
     all.saved_at = options.saved.empty() ? default_index_path(dataset) : options.saved;
     all.files.resize(dataset.files.size());
-
-    Part part(dataset, options, share(dataset, peers));
     Saved saved;
     if (options.reuse) saved = read_index(all.saved_at);
     const std::size_t saved_entries = saved.size();
-    part.index(std::move(saved));
-
-    std::vector<std::vector<std::byte>> parts;
-    if (peers.all_gather)
-        parts = peers.all_gather(part.packed());
-    else
-        parts.push_back(part.packed());
-    std::vector<bool> known(all.files.size());
-    for (const auto& bytes : parts) merge(bytes, all, known);
-    for (std::uint32_t i = 0; i < all.files.size(); ++i) {
-        if (known[i]) continue;
-        all.files[i].path = dataset.path_of(i).string();
-        all.files[i].quarantine = "no process can read it";
+    Workers workers(dataset, options, share(dataset, peers), std::move(saved));
+    Merger merger(peers, all);
+    std::uint64_t own_reused = 0;
+    for (bool more = true; more;) {
+        Part part = workers.round(round_seconds);
+        own_reused += part.reused;
+        more = !part.last;
+        if (!peers.all_gather) {
+            merger.add(0, std::move(part));
+            continue;
+        }
+        const auto parts = peers.all_gather(pack(part));
+        more = false;
+        for (std::size_t rank = 0; rank < parts.size(); ++rank) {
+            Part theirs = unpack(parts[rank], all.files.size());
+            more = more || !theirs.last;
+            merger.add(static_cast<int>(rank), std::move(theirs));
+        }
     }
-    const bool changed = all.reused < all.files.size() || saved_entries != all.files.size();
-    all.saved = peers.rank == 0 && changed && save(all.saved_at, all.files);
+    if (peers.own_storage) all.holders = merger.holders();
+    const std::uint64_t reused = peers.own_storage ? own_reused : all.reused;
+    const bool changed = reused < all.files.size() || saved_entries != all.files.size();
+    const bool saves = peers.own_storage || peers.rank == 0;
+    all.saved = options.save && saves && changed && save(all.saved_at, all.files);
     all.seconds = watch.seconds();
     return all;
 }

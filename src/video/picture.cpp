@@ -40,7 +40,7 @@ bool is_direct(const AVPixFmtDescriptor& format) {
 // The 8-bit format that says the same.
 AVPixelFormat nearest_direct(const AVPixFmtDescriptor& format) {
     if (format.flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_BAYER))
-        return AV_PIX_FMT_GBRP;
+        return AV_PIX_FMT_RGB24;
     if (format.nb_components < 3) return AV_PIX_FMT_GRAY8;
     if (format.log2_chroma_w == 1 && format.log2_chroma_h == 1) return AV_PIX_FMT_YUV420P;
     if (format.log2_chroma_w == 1 && format.log2_chroma_h == 0) return AV_PIX_FMT_YUV422P;

@@ -17,6 +17,7 @@ struct IndexingOptions {
     OpenLimits limits;
     std::filesystem::path saved;  // where the index is read from and saved to; empty: default_index_path()
     bool reuse = true;            // take saved entries that are still current
+    bool save = true;
     // Told how many of this process's files are done, from its threads, one at a time.
     std::function<void(std::size_t done, std::size_t total)> progress;
 };
@@ -26,20 +27,24 @@ struct IndexingOptions {
 struct IndexingPeers {
     int rank = 0, size = 1;
     std::function<std::vector<std::vector<std::byte>>(std::span<const std::byte>)> all_gather;
-    // Whether this process indexes a file, where not all can read all of them. Empty: every size-th one.
-    std::function<bool(std::uint32_t file)> mine;
+    // Storage is not shared: every process looks at every file, and saves an index of its own. False: file i
+    // is looked at by process i mod size, and rank 0 saves.
+    bool own_storage = false;
 };
 
 struct Indexed {
     std::vector<VideoIndex> files;  // parallel to dataset.files; quarantined ones say why
-    std::uint64_t reused = 0;       // taken from the saved index, by all processes together
-    bool saved = false;             // this process wrote the index anew
+    // By file: the ranks that have it, where storage is not shared; all with the same content as the first.
+    std::vector<std::vector<int>> holders;
+    std::uint64_t reused = 0;  // looked at, and taken from the saved index; over all processes
+    bool saved = false;        // this process wrote the index anew
     std::filesystem::path saved_at;
     double seconds = 0;
 };
 
-// Indexes the files of a data set. Collective over the peers; all get the same files. Rank 0 saves the result
-// where anything changed; a place that cannot be written to is a warning, not a failure.
+// Indexes the files of a data set. Collective over the peers; all get the same files, except that with
+// own_storage the time of modification is that of the process's own copy. The index is saved where anything
+// changed; a place that cannot be written to is a warning, not a failure.
 Indexed index_dataset(const Dataset& dataset, const IndexingOptions& options,
                       const IndexingPeers& peers = {});
 
