@@ -60,11 +60,16 @@ Epoch::Epoch(Options options, sched::Agent& agent, std::uint64_t epoch,
     for (const std::uint64_t sample : samples) samples_of_[catalogue.samples[sample].shard].push_back(sample);
     for (const auto& [shard, ids] : samples_of_) left[shard] = ids.size();
     agent_.begin_epoch(assignment, left);
-    feed_ = std::make_unique<ClipFeed>(catalogue, options_.feed, [this] { return next_lease(); });
+    const int share = agent_.shares(run.batch)[static_cast<std::size_t>(options_.world.rank())];
+    FeedOptions feed = options_.feed;
+    feed.queue_clips = static_cast<std::size_t>(2 * share + feed.threads);
+    feed_ = std::make_unique<ClipFeed>(catalogue, feed, [this] { return next_lease(); });
 
-    const int mix = options_.settings.data.mix;
     if (run.order == Order::local) {
-        local_ = std::make_unique<LocalLoader>(*feed_, mix, run.seed, epoch);
+        // What is in the reservoir cannot move to another rank: most of a small data set must stay outside it.
+        const auto quarter = static_cast<int>(std::min<std::uint64_t>(agent_.samples_left() / 4, 1 << 30));
+        const int reservoir = std::min(options_.settings.data.mix, std::max(2 * share, quarter));
+        local_ = std::make_unique<LocalLoader>(*feed_, reservoir, run.seed, epoch);
         return;
     }
     std::vector<int> holder(catalogue.shards.size(), -1);

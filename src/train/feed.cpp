@@ -44,7 +44,10 @@ std::optional<video::Clip> ClipFeed::pop() {
 bool ClipFeed::push(video::Clip clip) {
     const std::size_t bytes = clip.bytes();
     std::unique_lock lock(mutex_);
-    room_.wait(lock, [&] { return stopping_ || clips_.empty() || held_ + bytes <= options_.queue_bytes; });
+    room_.wait(lock, [&] {
+        return stopping_ || clips_.empty() ||
+               (held_ + bytes <= options_.queue_bytes && clips_.size() < options_.queue_clips);
+    });
     if (stopping_) return false;
     held_ += bytes;
     peak_ = std::max(peak_, held_);

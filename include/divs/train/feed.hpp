@@ -30,6 +30,7 @@ struct Lease {
 struct FeedOptions {
     int threads = 1;
     std::size_t queue_bytes = 256 << 20;
+    std::size_t queue_clips = SIZE_MAX;  // the reader stays this near, so that shards further on can still move
     video::ClipReaderOptions reader;
     video::ClipReader::ViewOf view;                    // none: whole pictures
     std::function<void(const std::string&)> activity;  // told which video is being read
