@@ -125,8 +125,10 @@ void run_all(Link& link, const Options& options, bool threads) {
         link.size(),
         threads ? "simulated by threads of one process; start with mpirun -n 4 for real ones"
                 : "processes under MPI"));
-    report.note(
-        "measured from three decisions after the change (or the start) to the end; eta = best / round");
+    report.note(fmt::format(
+        "mean over the rounds from three decisions after the change (or the start) to the end, of the "
+        "median of {} runs; eta = best / round",
+        options.repeats));
     report.finish(options.json);
 }
 
