@@ -42,6 +42,10 @@ using FrameHandle = std::unique_ptr<AVFrame, AvRelease<av_frame_free>>;
 using DictionaryHandle = std::unique_ptr<AVDictionary, AvDictionaryRelease>;
 using ParserHandle = std::unique_ptr<AVCodecParserContext, AvParserRelease>;
 
+// Stops libav's own lines on stderr: its errors reach the caller as exceptions, and for one damaged file the lines go
+// into the thousands.
+void silence_libav();
+
 inline std::string av_error_text(int code) {
     char text[AV_ERROR_MAX_STRING_SIZE] = {};
     av_strerror(code, text, sizeof text);

@@ -13,6 +13,7 @@ extern "C" {
 #include <cmath>
 #include <utility>
 
+#include "av.hpp"
 #include "divs/core/error.hpp"
 
 namespace divs::video {
@@ -188,6 +189,7 @@ void VideoEncoder::Impl::drain() {
 
 VideoEncoder::VideoEncoder(const std::filesystem::path& file, const EncodeOptions& o)
     : impl_(std::make_unique<Impl>()) {
+    silence_libav();
     if (o.width < 16 || o.height < 16 || o.width % 2 || o.height % 2) {
         throw_error<ConfigError>("video size {}x{}: expected even numbers from 16 upwards", o.width,
                                  o.height);

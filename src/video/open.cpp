@@ -92,13 +92,12 @@ const AVInputFormat* recognise(const std::string& path, AVIOContext& io) {
     throw_error<InputError>("{}: not a video or image: its content fits no known format", path);
 }
 
-// Errors reach the caller as exceptions; libav's own lines would repeat them, thousands for one damaged file.
+}  // namespace
+
 void silence_libav() {
     static std::once_flag once;
     std::call_once(once, [] { av_log_set_level(AV_LOG_QUIET); });
 }
-
-}  // namespace
 
 std::string format_whitelist() {
     std::string list;
