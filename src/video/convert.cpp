@@ -1,12 +1,10 @@
 #include "divs/video/convert.hpp"
 
 #include <algorithm>
-#include <vector>
 
 #include "av.hpp"
-#include "filter.hpp"
-#include "picture.hpp"
-#include "resample.hpp"
+#include "block_converter.hpp"
+#include "steep_converter.hpp"
 
 namespace divs::video {
 namespace {
@@ -44,43 +42,37 @@ struct Banks {
     FilterBank across, down;
 };
 
-std::uint8_t to_level(float value) {
-    return static_cast<std::uint8_t>(std::clamp(value, 0.0F, 255.0F) + 0.5F);
-}
-
-void colour_row(const ColourMap& map, const float* a, const float* b, const float* c, std::size_t n,
-                std::uint8_t* rgb) {
-    for (std::size_t i = 0; i < n; ++i)
-        for (std::size_t k = 0; k < 3; ++k)
-            rgb[3 * i + k] = to_level(map[k][0] * a[i] + map[k][1] * b[i] + map[k][2] * c[i] + map[k][3]);
-}
-
 }  // namespace
 
 struct Converter::Impl {
     int width, height;
     PictureReader reader;
-    Resampler resampler;
-    std::array<Banks, 2> banks;  // of the first channel, and of the others
-    std::array<std::vector<float>, 3> planes;
+    BlockConverter block;
+    SteepConverter steep;
+    std::array<Banks, 2> banks;  // of the first channel, and of the others: kept while pictures are alike
 
     const Banks& banks_for(const Picture& picture, std::size_t channel, const View& view) {
         Banks& kept = banks[channel == 0 ? 0 : 1];
         const Geometry geometry = geometry_of(picture, picture.channel[channel], view);
         if (kept.geometry == geometry && !kept.across.windows.empty()) return kept;
-        kept.across = triangle_filter(geometry.width, geometry.x, geometry.across, width, view.flip);
+        kept.across = with_equal_windows(
+            triangle_filter(geometry.width, geometry.x, geometry.across, width, view.flip), geometry.width);
         kept.down = triangle_filter(geometry.height, geometry.y, geometry.down, height, false);
         kept.geometry = geometry;
         return kept;
     }
 
-    void resample(const Picture& picture, std::size_t channel, const View& view) {
-        auto& plane = planes[channel];
-        plane.resize(static_cast<std::size_t>(width) * static_cast<std::size_t>(height));
-        if (channel >= static_cast<std::size_t>(picture.channels))
-            return std::fill(plane.begin(), plane.end(), 128.0F), void();
-        const Banks& chosen = banks_for(picture, channel, view);
-        resampler.resample(picture.channel[channel], chosen.down, chosen.across, plane);
+    Passes passes_for(const Picture& picture, const View& view) {
+        Passes passes;
+        passes.channels = picture.channels;
+        passes.map = colour_map(picture, view);
+        passes.width = static_cast<std::size_t>(width);
+        passes.height = static_cast<std::size_t>(height);
+        for (std::size_t c = 0; c < static_cast<std::size_t>(picture.channels); ++c) {
+            const Banks& chosen = banks_for(picture, c, view);
+            passes.of[c] = {picture.channel[c], &chosen.down, &chosen.across};
+        }
+        return passes;
     }
 };
 
@@ -98,12 +90,11 @@ void Converter::convert(const AVFrame& frame, const View& view, std::span<std::u
                height = static_cast<std::size_t>(impl_->height);
     if (rgb.size() != width * height * 3)
         throw_error<Error>("a buffer of {} bytes for {}x{} RGB pixels", rgb.size(), width, height);
-    const Picture picture = impl_->reader.read(frame);
-    const ColourMap map = colour_map(picture, view);
-    for (std::size_t c = 0; c < 3; ++c) impl_->resample(picture, c, view);
-    const auto& [a, b, c] = impl_->planes;
-    for (std::size_t y = 0; y < height; ++y)
-        colour_row(map, &a[y * width], &b[y * width], &c[y * width], width, &rgb[y * width * 3]);
+    const Passes passes = impl_->passes_for(impl_->reader.read(frame), view);
+    if (BlockConverter::suits(passes))
+        impl_->block.convert(passes, rgb);
+    else
+        impl_->steep.convert(passes, rgb);
 }
 
 }  // namespace divs::video

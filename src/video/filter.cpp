@@ -6,18 +6,18 @@
 namespace divs::video {
 namespace {
 
-// Rounds weights to units of 2^-15 so that the sum of the first n is never off by more than half a unit: the
+// Rounds weights to units of 2^-16 so that the sum of the first n is never off by more than half a unit: the
 // errors neither add up nor shift the brightness.
 void append_fixed(const std::vector<double>& weights, std::vector<std::uint16_t>& fixed) {
     double sum = 0;
     long before = 0;
     for (const double weight : weights) {
         sum += weight;
-        const long now = std::clamp(std::lround(sum * 32768), before, 32768L);
-        fixed.push_back(static_cast<std::uint16_t>(now - before));
+        const long now =
+            &weight == &weights.back() ? 65536L : std::clamp(std::lround(sum * 65536), before, 65536L);
+        fixed.push_back(static_cast<std::uint16_t>(std::min(now - before, 65535L)));
         before = now;
     }
-    fixed.back() = static_cast<std::uint16_t>(fixed.back() + (32768 - before));
 }
 
 }  // namespace
@@ -54,6 +54,23 @@ FilterBank triangle_filter(int source, double begin, double size, int out, bool 
         append_fixed(weights, bank.fixed);
     }
     return bank;
+}
+
+FilterBank with_equal_windows(const FilterBank& bank, int source) {
+    FilterBank equal;
+    equal.most = bank.most;
+    const auto most = static_cast<std::size_t>(bank.most);
+    equal.weights.assign(bank.windows.size() * most, 0.0F);
+    equal.fixed.assign(bank.windows.size() * most, 0);
+    for (const FilterBank::Window& window : bank.windows) {
+        const std::size_t offset = equal.windows.size() * most;
+        const std::int32_t first = std::min(window.first, source - bank.most);
+        equal.windows.push_back({first, bank.most, static_cast<std::uint32_t>(offset)});
+        const auto lead = static_cast<std::ptrdiff_t>(offset) + window.first - first;
+        std::copy_n(bank.weights.begin() + window.offset, window.count, equal.weights.begin() + lead);
+        std::copy_n(bank.fixed.begin() + window.offset, window.count, equal.fixed.begin() + lead);
+    }
+    return equal;
 }
 
 }  // namespace divs::video

@@ -14,7 +14,8 @@ struct FilterBank {
     };
     std::vector<Window> windows;
     std::vector<float> weights;        // each window's sum to 1
-    std::vector<std::uint16_t> fixed;  // the same in units of 2^-15: each window's sum to exactly 2^15
+    std::vector<std::uint16_t> fixed;  // the same in units of 2^-16: each window's sum to exactly 2^16, or to
+                                       // 2^16 - 1 where one sample has it all
     std::int32_t most = 0;             // samples in the longest window
 };
 
@@ -22,5 +23,8 @@ struct FilterBank {
 // max(1, size / out) around each output's centre, cut at the ends of the source and normalised: bilinear when
 // enlarging, anti-aliased when reducing.
 FilterBank triangle_filter(int source, double begin, double size, int out, bool reversed);
+
+// The same with all windows equally long, by weights of zero: loops of one length are predicted.
+FilterBank with_equal_windows(const FilterBank& bank, int source);
 
 }  // namespace divs::video

@@ -84,7 +84,8 @@ Channel channel_of(const AVFrame& frame, const AVPixFmtDescriptor& format, int n
     channel.step = component.step;
     channel.stride = frame.linesize[component.plane];
     if (!frame.data[component.plane]) throw_error<InputError>("a frame without pixels");
-    channel.data = frame.data[component.plane] + component.offset;
+    channel.data = frame.data[component.plane];
+    channel.offset = component.offset;
     return channel;
 }
 

@@ -12,9 +12,10 @@ struct AVFrame;
 namespace divs::video {
 
 struct Channel {
-    const std::uint8_t* data = nullptr;
+    const std::uint8_t* data = nullptr;   // of the plane; several channels may lie in one
     std::ptrdiff_t stride = 0;            // bytes from row to row; may be negative
     int step = 1;                         // bytes from sample to sample
+    int offset = 0;                       // bytes from the start of a row to the first sample
     int width = 0, height = 0;            // in samples
     int log2_width = 0, log2_height = 0;  // how much coarser than the picture
 };
