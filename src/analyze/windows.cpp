@@ -26,8 +26,7 @@ void add_windows(video::Catalogue& catalogue, const video::Shard& shard, const W
     double due = 0;
     for (std::size_t frame = 0; frame < times.size(); ++frame) {
         const double seconds = index.seconds(times[frame]);
-        const bool first = frame == 0;
-        if (!first && seconds < due) continue;
+        if (frame > 0 && seconds < due - 1e-9) continue;  // times are rounded: a frame on the dot is not late
         due = (std::floor(seconds / options.every + 1e-9) + 1) * options.every;
         video::Sample window;
         window.id = catalogue.samples.size();

@@ -65,7 +65,7 @@ OptimizerSettings read_optimizer(Config& config) {
     update.optimizer =
         section.choice("name", "sgd", {"sgd", "adamw"}) == "sgd" ? nn::Optimizer::sgd : nn::Optimizer::adamw;
     const bool sgd = update.optimizer == nn::Optimizer::sgd;
-    update.learning_rate = static_cast<float>(section.get("learning_rate", sgd ? 0.05 : 1e-3, 0.0, 1e6));
+    update.learning_rate = static_cast<float>(section.get("learning_rate", sgd ? 0.05 : 1e-3, 0.0, 1e38));
     update.weight_decay = static_cast<float>(section.get("weight_decay", sgd ? 1e-4 : 1e-2, 0.0, 1e3));
     update.momentum = static_cast<float>(section.get("momentum", 0.9, 0.0, 1.0));
     update.nesterov = section.get("nesterov", false);

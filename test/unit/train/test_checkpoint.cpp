@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "divs/core/error.hpp"
+#include "divs/core/log.hpp"
 #include "divs/io/bytes.hpp"
 #include "divs/io/hdf5.hpp"
 #include "unit/io/scratch.hpp"
@@ -147,6 +148,7 @@ TEST_CASE("checkpoint: no folder or an empty one is no checkpoint") {
 }
 
 TEST_CASE("checkpoint: a damaged one is named and the one before is used") {
+    log::configure("off", 0, 1);
     const Scratch scratch;
     for (std::int64_t step : {10, 20, 30}) test::write_example(scratch / checkpoint_name(step), step);
     const auto newest = scratch / checkpoint_name(30);
@@ -181,6 +183,7 @@ TEST_CASE("checkpoint: a damaged one is named and the one before is used") {
 }
 
 TEST_CASE("checkpoint: after a damaged one was passed over, new ones take its place") {
+    log::configure("off", 0, 1);
     const Scratch scratch;
     for (std::int64_t step : {10, 20, 30}) test::write_example(scratch / checkpoint_name(step), step);
     test::spill(scratch / checkpoint_name(30), "damaged");
@@ -210,6 +213,7 @@ TEST_CASE("checkpoint: a newer format is refused and not passed over") {
 }
 
 TEST_CASE("checkpoint: a disk that is full costs the new one only") {
+    log::configure("off", 0, 1);
     const Scratch scratch;
     const pid_t child = ::fork();
     if (child == 0) {  // the limit on the size of files stands for the full disk
