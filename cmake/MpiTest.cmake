@@ -31,7 +31,11 @@ function(divs_mpi_test name)
     add_test(NAME ${test}
       COMMAND timeout -k 10 ${TEST_TIMEOUT} ${MPIEXEC_EXECUTABLE} --tag-output -n ${ranks} $<TARGET_FILE:test_mpi_${name}> --use-colour no ${TEST_ARGS})
     math(EXPR limit "${TEST_TIMEOUT} + 20")
-    set_tests_properties(${test} PROPERTIES TIMEOUT ${limit} PROCESSORS ${ranks} LABELS mpi
+    set(labels mpi)
+    if(ranks EQUAL 2)
+      list(APPEND labels threads)  # what ThreadSanitizer watches
+    endif()
+    set_tests_properties(${test} PROPERTIES TIMEOUT ${limit} PROCESSORS ${ranks} LABELS "${labels}"
       ENVIRONMENT "${DIVS_MPI_ENVIRONMENT}")
   endforeach()
 endfunction()
