@@ -9,6 +9,7 @@
 #include "divs/core/error.hpp"
 #include "divs/io/atomic_file.hpp"
 #include "divs/io/table.hpp"
+#include "divs/nn/backend.hpp"
 #include "divs/train/checkpoint.hpp"
 #include "divs/train/weights.hpp"
 
@@ -21,6 +22,7 @@ struct ExportArguments {
     std::string checkpoint, out;
     bool newest = false;
     int probe = 0;
+    int classes = 1000, size = 224, frames = 1;  // of a fresh model
 };
 
 struct ImportArguments {
@@ -43,10 +45,31 @@ void print_weights(const train::Weights& weights, const fs::path& written) {
         io::bytes_text(static_cast<double>(fs::file_size(written))), weights.step);
 }
 
+std::shared_ptr<nn::Backend> cpu() {
+    return nn::make_backend("cpu", {usable_cores(), true});
+}
+
+// "fresh:resnet18": a template that others fill with weights of their own.
+constexpr std::string_view fresh = "fresh:";
+
+train::Weights fresh_weights(const ExportArguments& arguments) {
+    const std::string name = arguments.checkpoint.substr(fresh.size());
+    nn::Model model(
+        nn::zoo_model(name, {arguments.classes, arguments.frames, arguments.size, arguments.size}), cpu());
+    model.initialise(1);
+    std::vector<std::string> classes;
+    for (int c = 0; c < arguments.classes; ++c) classes.push_back(fmt::format("class {}", c));
+    train::Weights weights = train::weights_of(model, std::move(classes), 1);
+    weights.file = arguments.checkpoint;
+    return weights;
+}
+
 void run_export(const ExportArguments& arguments) {
-    const train::Weights weights = train::read_any_weights(arguments.checkpoint, arguments.newest);
+    const train::Weights weights = arguments.checkpoint.starts_with(fresh)
+                                       ? fresh_weights(arguments)
+                                       : train::read_any_weights(arguments.checkpoint, arguments.newest);
     // Builds the model as a reader would, so that a file that nobody can use is not written.
-    const auto model = train::make_model(weights, nn::make_backend("cpu", {usable_cores(), true}));
+    const auto model = train::make_model(weights, cpu());
     if (arguments.probe > 0) {
         const train::Probe probe = train::make_probe(*model, arguments.probe, 1);
         train::write_weights(arguments.out, weights, &probe);
@@ -62,7 +85,7 @@ void run_import(const ImportArguments& arguments) {
     const fs::path folder = arguments.folder;
     if (!train::list_checkpoints(folder).empty())
         throw_error<ConfigError>("{}: holds checkpoints already, expected a new folder", folder.string());
-    const auto model = train::make_model(weights, nn::make_backend("cpu", {usable_cores(), true}));
+    const auto model = train::make_model(weights, cpu());
     train::CheckpointInfo info;
     info.model_json = weights.model_json;
     info.classes = weights.classes;
@@ -82,8 +105,10 @@ void add_export(CLI::App& app, Common&) {
     CLI::App& command = *app.add_subcommand("export", "Write the weights of a checkpoint as HDF5 for others");
     auto arguments = std::make_shared<ExportArguments>();
     command
-        .add_option("checkpoint", arguments->checkpoint,
-                    "a checkpoint, or a run's folder (its best checkpoint)")
+        .add_option(
+            "checkpoint", arguments->checkpoint,
+            "a checkpoint, a run's folder (its best checkpoint), a weight file, or fresh:ARCHITECTURE: "
+            "untrained weights, for others to fill")
         ->required();
     command.add_option("out", arguments->out, "HDF5 file to write")->required();
     command.add_flag("--newest", arguments->newest,
@@ -94,6 +119,11 @@ void add_export(CLI::App& app, Common&) {
                     "a reader "
                     "can check what it loaded")
         ->check(CLI::Range(0, 1024));
+    command.add_option("--classes", arguments->classes, "of a fresh model")->check(CLI::Range(1, 1'000'000));
+    command.add_option("--size", arguments->size, "height and width of a fresh model's input")
+        ->check(CLI::Range(8, 4096));
+    command.add_option("--frames", arguments->frames, "frames of a clip, of a fresh model")
+        ->check(CLI::Range(1, 256));
     command.callback([arguments] { run_export(*arguments); });
 }
 

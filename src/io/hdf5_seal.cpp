@@ -40,12 +40,13 @@ std::uint64_t hash_of(std::string_view text) {
 class InputFile {
   public:
     explicit InputFile(const std::filesystem::path& file)
-        : name_(file.string()), fd_(::open(file.c_str(), O_RDONLY | O_CLOEXEC)) {
+        : name_(file.string()), fd_(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
         struct stat status {};
         if (fd_ < 0 || ::fstat(fd_, &status) != 0) fail("cannot be opened");
-        if (S_ISDIR(status.st_mode)) {
+        if (!S_ISREG(status.st_mode)) {  // a pipe would also block
             ::close(fd_);
-            throw_error<InputError>("{}: is a folder, expected an HDF5 file", name_);
+            throw_error<InputError>("{}: is {}, expected an HDF5 file", name_,
+                                    S_ISDIR(status.st_mode) ? "a folder" : "not a regular file");
         }
         size_ = static_cast<std::uint64_t>(status.st_size);
     }

@@ -46,9 +46,11 @@ std::vector<hsize_t> chunk_of(const Dims& dims) {
     std::vector<hsize_t> chunk(dims.size(), 1);
     std::int64_t room = chunk_elements;
     for (std::size_t i = dims.size(); i-- > 0 && room > 1;) {
-        const std::int64_t extent = std::clamp<std::int64_t>(dims[i], 1, room);
-        chunk[i] = static_cast<hsize_t>(extent);
-        room /= extent;
+        const std::int64_t most = std::clamp<std::int64_t>(dims[i], 1, room);
+        const std::int64_t pieces = (dims[i] + most - 1) / most;
+        chunk[i] = static_cast<hsize_t>((dims[i] + pieces - 1) /
+                                        pieces);  // alike, so that the last is not mostly empty
+        room /= most;
     }
     return chunk;
 }
