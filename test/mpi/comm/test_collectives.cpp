@@ -177,3 +177,16 @@ TEST_CASE("MPI's own allreduce agrees") {
     world().sum_by_library(values).wait();
     CHECK((values == expected_sum<float>(100001, 8)));
 }
+
+// Not in the usual runs: 2.4 GB a rank.
+TEST_CASE("lengths beyond INT_MAX bytes", "[.large]") {
+    std::vector<float> values(600000001, 1);
+    values.back() = 2;
+    world().sum(std::span(values)).wait();
+    const auto n = static_cast<float>(world().size());
+    CHECK(std::count(values.begin(), values.end(), n) == 600000000);
+    CHECK(values.back() == 2 * n);
+    if (world().rank() != 0) std::fill(values.begin(), values.end(), 0.0F);
+    world().broadcast(std::as_writable_bytes(std::span(values)), 0).wait();
+    CHECK(std::count(values.begin(), values.end(), n) == 600000000);
+}
