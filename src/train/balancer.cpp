@@ -1,5 +1,7 @@
 #include "divs/train/balancer.hpp"
 
+#include <algorithm>
+
 #include "divs/core/build_info.hpp"
 
 namespace divs::train {
@@ -42,6 +44,9 @@ sched::Assignment Balancer::assign(const std::vector<std::uint64_t>& samples, st
     if (scheduler_) {
         const RunSettings& run = settings_.run;
         if (run.order == Order::global) {
+            std::vector<std::uint64_t> ascending = samples;
+            std::sort(ascending.begin(), ascending.end());
+            scheduler_->begin_epoch(shards_with(catalogue_, ascending));
             bytes = spread_in_order(catalogue_, samples, scheduler_->models(), holders_, epoch).pack();
         } else {
             const auto shards = shards_with(catalogue_, samples);

@@ -132,6 +132,31 @@ TEST_CASE("a deterministic run repeats bit for bit") {
     CHECK(difference(newest(scratch, "a"), newest(scratch, "b")) == 0);
 }
 
+TEST_CASE("where each rank has files of its own, shards travel and every sample is trained once") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data");
+    namespace fs = std::filesystem;
+    for (const std::string node : {"a", "b"}) fs::create_directories(scratch / node);
+    for (int video = 0; video < 12; ++video) {
+        const std::string name = "v" + std::to_string(video) + ".mp4";
+        fs::rename(scratch / "data" / name, scratch / (video % 4 < 2 ? "a" : "b") / name);
+    }
+    write_text(scratch / "data" / "dataset.toml", "root = \"${NODE}\"\nlabels = \"labels.tsv\"\n");
+    const std::string file = config(scratch, "run", "[scheduler]\ninterval = 2\nstorage = \"local\"\n");
+    auto rank = [&](const std::string& node) {
+        return "-n 1 -x NODE=" + (scratch / node).string() + " " + DIVS_PROGRAM + " train " + file +
+               " --set train.batch=8 --throttle 1=5";
+    };
+    const auto outcome =
+        run_command("mpirun --oversubscribe --bind-to none " + rank("a") + " : " + rank("b"));
+    INFO(outcome.text());
+    REQUIRE(outcome.status == 0);
+    CHECK_THAT(outcome.err, Contains("epoch 1: 96 of 96 samples used once, 0 skipped"));
+    std::size_t moves = 0;
+    for (const auto& decision : metrics(scratch, "run", "decision")) moves += decision["moves"].size();
+    CHECK(moves > 0);
+}
+
 TEST_CASE("a killed run goes on from its checkpoint at another number of ranks, to the same parameters") {
     const Scratch scratch;
     make_small_dataset(scratch / "data");
