@@ -100,8 +100,6 @@ TEST_CASE("first values depend on seed and name alone, and have the scales of He
     b.initialise(5);
     CHECK(test::copy(a.parameters()) == test::copy(b.parameters()));
     const auto first = test::copy(a.parameters());
-    a.initialise(6);
-    CHECK(first != test::copy(a.parameters()));
     for (const ParameterView& view : a.parameter_views()) {
         double squares = 0, largest = 0;
         for (const float v : a.parameters().subspan(view.offset, view.size)) {
@@ -122,6 +120,7 @@ TEST_CASE("first values depend on seed and name alone, and have the scales of He
         CHECK(view.offset % 16 == 0);
     }
     a.initialise(6, {true});
+    CHECK(test::difference(a.parameters(), first) > 0.5);
     for (const ParameterView& view : a.parameter_views())
         if (view.name.ends_with("bn2.weight")) CHECK(a.parameters()[view.offset] == 0);
     for (const ParameterView& view : a.buffer_views())
