@@ -28,9 +28,12 @@ struct PixelKernels {
                    std::uint16_t* out);
 
     // n columns of three channels, each (n, block_rows) in 2^-8 levels -> (n, 3, block_rows) of levels,
-    // rounded. map: rows of (a, b, c, 1) -> R, G, B.
+    // rounded. map: rows of (a, b, c, 1) -> R, G, B. The first is for maps whose factors are below 4 and
+    // whose sums stay within +-1000 levels.
     void (*colour)(const float (*map)[4], const std::uint16_t* a, const std::uint16_t* b,
                    const std::uint16_t* c, std::size_t n, std::uint8_t* out);
+    void (*colour_widely)(const float (*map)[4], const std::uint16_t* a, const std::uint16_t* b,
+                          const std::uint16_t* c, std::size_t n, std::uint8_t* out);
 
     // (n, block_rows) -> the first `rows` rows of (block_rows, n), `pitch` bytes apart. `in` has room for n
     // rounded up to a multiple of 16 columns.

@@ -30,47 +30,42 @@ inline Pair load_pair(const u8* at) {
     return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? Pair{up, down} : Pair{down, up};
 }
 
-// Adds the rows of up to eight terms.
-template <int terms>
-void weigh_some(const u8* const* rows, const u16* weights, std::size_t pairs, std::size_t half, bool first,
-                u16 begin, u16* __restrict out) {
+// Adds the rows of up to eight terms to `begin`, or to what is there.
+template <int terms, bool first>
+void weigh_some(const u8* const* rows, const u16* weights, std::size_t pairs, std::size_t half, u16 begin,
+                u16* __restrict out) {
     const u8* row[terms];
     u16 weight[terms];
     for (int k = 0; k < terms; ++k) row[k] = rows[k], weight[k] = weights[k];
     u16* __restrict out_odd = out + half;
-    if (first) {
-        for (std::size_t i = 0; i < pairs; ++i) {
-            u16 even = begin, odd = begin;
-            for (int k = 0; k < terms; ++k) {
-                const Pair pair = load_pair(row[k] + 2 * i);
-                even = static_cast<u16>(even + upper_product(pair.even, weight[k]));
-                odd = static_cast<u16>(odd + upper_product(pair.odd, weight[k]));
-            }
-            out[i] = even;
-            out_odd[i] = odd;
+    for (std::size_t i = 0; i < pairs; ++i) {
+        u16 even = first ? begin : out[i], odd = first ? begin : out_odd[i];
+        for (int k = 0; k < terms; ++k) {
+            const Pair pair = load_pair(row[k] + 2 * i);
+            even = static_cast<u16>(even + upper_product(pair.even, weight[k]));
+            odd = static_cast<u16>(odd + upper_product(pair.odd, weight[k]));
         }
-    } else {
-        for (std::size_t i = 0; i < pairs; ++i) {
-            u16 even = out[i], odd = out_odd[i];
-            for (int k = 0; k < terms; ++k) {
-                const Pair pair = load_pair(row[k] + 2 * i);
-                even = static_cast<u16>(even + upper_product(pair.even, weight[k]));
-                odd = static_cast<u16>(odd + upper_product(pair.odd, weight[k]));
-            }
-            out[i] = even;
-            out_odd[i] = odd;
-        }
+        out[i] = even;
+        out_odd[i] = odd;
     }
 }
 
+template <bool first>
+void weigh_terms(int terms, const u8* const* rows, const u16* weights, std::size_t pairs, std::size_t half,
+                 u16 begin, u16* out) {
+    using Some = void (*)(const u8* const*, const u16*, std::size_t, std::size_t, u16, u16*);
+    constexpr Some some[] = {weigh_some<1, first>, weigh_some<2, first>, weigh_some<3, first>,
+                             weigh_some<4, first>, weigh_some<5, first>, weigh_some<6, first>,
+                             weigh_some<7, first>, weigh_some<8, first>};
+    some[terms - 1](rows, weights, pairs, half, begin, out);
+}
+
 void weigh(const u8* const* rows, const u16* weights, int count, std::size_t n, std::size_t half, u16* out) {
-    using Some = void (*)(const u8* const*, const u16*, std::size_t, std::size_t, bool, u16, u16*);
-    constexpr Some some[] = {weigh_some<1>, weigh_some<2>, weigh_some<3>, weigh_some<4>,
-                             weigh_some<5>, weigh_some<6>, weigh_some<7>, weigh_some<8>};
     const std::size_t pairs = n / 2;
     for (int done = 0; done < count;) {
-        const int left = count - done, terms = left > 8 ? (left >= 12 ? 8 : (left + 1) / 2) : left;
-        some[terms - 1](rows + done, weights + done, pairs, half, done == 0, start(count), out);
+        const int left = count - done, terms = left <= 8 ? left : left < 12 ? (left + 1) / 2 : 8;
+        (done == 0 ? weigh_terms<true> : weigh_terms<false>)(terms, rows + done, weights + done, pairs, half,
+                                                             start(count), out);
         done += terms;
     }
     if (n % 2 == 0) return;
@@ -88,23 +83,22 @@ inline Eight load_eight(const u16* at) {
     return value;
 }
 
-// An 8x8 tile, its columns made rows: three rounds of interleaving, of 16, 32 and 64 bits.
+inline Eight low(Eight a, Eight b) {
+    return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+}
+inline Eight high(Eight a, Eight b) {
+    return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+}
+
+// Eight rows of eight columns, made eight rows: three rounds of interleaving row r with row r + 4. Longer
+// registers bring nothing: moving the block between the caches takes as long.
 inline void turn_tile(const u16* in, std::size_t pitch, u16* out, std::size_t out_pitch) {
     Eight a[8], b[8];
     for (std::size_t r = 0; r < 8; ++r) a[r] = load_eight(in + r * pitch);
-    for (int r = 0; r < 4; ++r) {
-        b[2 * r] = __builtin_shuffle(a[r], a[r + 4], Eight{0, 8, 1, 9, 2, 10, 3, 11});
-        b[2 * r + 1] = __builtin_shuffle(a[r], a[r + 4], Eight{4, 12, 5, 13, 6, 14, 7, 15});
-    }
-    for (int r = 0; r < 4; ++r) {
-        a[2 * r] = __builtin_shuffle(b[r], b[r + 4], Eight{0, 8, 1, 9, 2, 10, 3, 11});
-        a[2 * r + 1] = __builtin_shuffle(b[r], b[r + 4], Eight{4, 12, 5, 13, 6, 14, 7, 15});
-    }
-    for (int r = 0; r < 4; ++r) {
-        b[2 * r] = __builtin_shuffle(a[r], a[r + 4], Eight{0, 8, 1, 9, 2, 10, 3, 11});
-        b[2 * r + 1] = __builtin_shuffle(a[r], a[r + 4], Eight{4, 12, 5, 13, 6, 14, 7, 15});
-    }
-    for (std::size_t c = 0; c < 8; ++c) __builtin_memcpy(out + c * out_pitch, &b[c], 16);
+    for (int r = 0; r < 4; ++r) b[2 * r] = low(a[r], a[r + 4]), b[2 * r + 1] = high(a[r], a[r + 4]);
+    for (int r = 0; r < 4; ++r) a[2 * r] = low(b[r], b[r + 4]), a[2 * r + 1] = high(b[r], b[r + 4]);
+    for (int r = 0; r < 4; ++r) b[2 * r] = low(a[r], a[r + 4]), b[2 * r + 1] = high(a[r], a[r + 4]);
+    for (std::size_t c = 0; c < 8; ++c) __builtin_memcpy(out + c * out_pitch, &b[c], sizeof b[c]);
 }
 
 void turn(const u16* in, std::size_t pitch, std::size_t half, std::size_t pairs, u16* out) {
@@ -124,8 +118,45 @@ void across(const u16* columns, std::size_t step, const u16* weights, int count,
     for (std::size_t r = 0; r < block_rows; ++r) out[r] = sum[r];
 }
 
+using i16 = std::int16_t;
+
+// A number in 2^-8 levels about the middle (128 levels), times a factor in 2^-13: in 2^-5 levels.
+inline i16 signed_upper_product(i16 a, i16 b) {
+    return static_cast<i16>((static_cast<int>(a) * b) >> 16);
+}
+
 void colour(const float (*map)[4], const u16* a, const u16* b, const u16* c, std::size_t n,
             u8* __restrict out) {
+    i16 m[3][3], rest[3];
+    for (int k = 0; k < 3; ++k) {
+        float middle = map[k][3];
+        for (int j = 0; j < 3; ++j) {
+            const float factor = map[k][j] * 8192;
+            m[k][j] = static_cast<i16>(factor < 0 ? factor - 0.5F : factor + 0.5F);
+            middle += 128 * map[k][j];
+        }
+        // Half a level to round, and half a unit for what each of three products loses.
+        const float units = 32 * middle + 16 + 1.5F;
+        rest[k] = static_cast<i16>(units < 0 ? units - 0.5F : units + 0.5F);
+    }
+    for (std::size_t x = 0; x < n;
+         ++x, a += block_rows, b += block_rows, c += block_rows, out += 3 * block_rows)
+        for (std::size_t k = 0; k < 3; ++k)
+            for (std::size_t r = 0; r < block_rows; ++r) {
+                const i16 p = static_cast<i16>(a[r] ^ 0x8000), q = static_cast<i16>(b[r] ^ 0x8000),
+                          s = static_cast<i16>(c[r] ^ 0x8000);
+                i16 level = static_cast<i16>(rest[k] + signed_upper_product(p, m[k][0]));
+                level = static_cast<i16>(level + signed_upper_product(q, m[k][1]));
+                level = static_cast<i16>(level + signed_upper_product(s, m[k][2]));
+                level = static_cast<i16>(level >> 5);
+                level = level < 0 ? i16{0} : level;
+                level = level > 255 ? i16{255} : level;
+                out[k * block_rows + r] = static_cast<u8>(level);
+            }
+}
+
+void colour_widely(const float (*map)[4], const u16* a, const u16* b, const u16* c, std::size_t n,
+                   u8* __restrict out) {
     float m[3][4];
     for (int k = 0; k < 3; ++k) {
         for (int j = 0; j < 3; ++j) m[k][j] = map[k][j] / 256;
@@ -149,14 +180,14 @@ using Sixteen = u8 __attribute__((vector_size(16)));
 
 // A tile of 16 columns and 16 rows, its columns made rows: four rounds of interleaving bytes.
 inline void turn_byte_tile(const u8* in, Sixteen* tile) {
-    constexpr Sixteen low{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-    constexpr Sixteen high{8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
     Sixteen other[16];
     for (std::size_t c = 0; c < 16; ++c) __builtin_memcpy(&tile[c], in + c * block_rows, 16);
     for (int round = 0; round < 4; ++round) {
         for (int i = 0; i < 8; ++i) {
-            other[2 * i] = __builtin_shuffle(tile[i], tile[i + 8], low);
-            other[2 * i + 1] = __builtin_shuffle(tile[i], tile[i + 8], high);
+            other[2 * i] = __builtin_shufflevector(tile[i], tile[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5,
+                                                   21, 6, 22, 7, 23);
+            other[2 * i + 1] = __builtin_shufflevector(tile[i], tile[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12,
+                                                       28, 13, 29, 14, 30, 15, 31);
         }
         for (int i = 0; i < 16; ++i) tile[i] = other[i];
     }

@@ -6,6 +6,6 @@
 namespace divs::video {
 
 extern const PixelKernels avx512_pixel_kernels;
-constexpr PixelKernels avx512_pixel_kernels{"avx512", weigh, turn, across, colour, turn_bytes};
+constexpr PixelKernels avx512_pixel_kernels{"avx512", weigh, turn, across, colour, colour_widely, turn_bytes};
 
 }  // namespace divs::video

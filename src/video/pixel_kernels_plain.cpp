@@ -5,7 +5,7 @@
 namespace divs::video {
 
 const PixelKernels& plain_pixel_kernels() {
-    static constexpr PixelKernels kernels{"plain", weigh, turn, across, colour, turn_bytes};
+    static constexpr PixelKernels kernels{"plain", weigh, turn, across, colour, colour_widely, turn_bytes};
     return kernels;
 }
 

@@ -5,6 +5,7 @@ extern "C" {
 }
 
 #include "divs/core/error.hpp"
+#include "pixel_kernels.hpp"
 #include "unit/video/convert_oracle.hpp"
 
 using namespace divs;
@@ -113,6 +114,14 @@ TEST_CASE("crop, flip and colour are part of the one pass") {
     const AugmentOptions options{0.08, 1.34, true, 0.4, 0.4, 0.4};
     for (std::uint64_t sample = 0; sample < 25; ++sample)
         require_close(*frame, 24, 24, augmented_view(options, 1, 1, sample), 0.299, 0.114, false);
+    for (const float strong : {3.0F, 8.0F, 50.0F}) {  // more than 16 bits hold
+        view.colour = {{{strong, -strong, 0, 0.5F}, {0, strong, 0, -1}, {0.3F, 0, -strong, 2}}};
+        const auto smooth = make_picture(AV_PIX_FMT_YUV444P, 64, 48, 0, 7);
+        const Difference d =
+            compare(converted(*smooth, 40, 30, view), oracle(*smooth, view, 40, 30, 0.299, 0.114, false));
+        CAPTURE(strong, d.most);
+        REQUIRE(d.most <= 1 + 0.1 * static_cast<double>(strong));
+    }
     // A flipped picture is the picture, mirrored.
     View mirror;
     mirror.flip = true;
@@ -211,5 +220,69 @@ TEST_CASE("conversion looks as swscale's bilinear does") {
             psnr(converted(*frame, c.out_width, c.out_height), by_swscale(*frame, c.out_width, c.out_height));
         CAPTURE(describe(*frame).name, c.width, c.height, c.out_width, got);
         CHECK(got >= c.least);
+    }
+}
+
+TEST_CASE("every kind of processor gets the same pixels") {
+    const Random random(12, Stream::test);
+    std::uint64_t draw = 0;
+    auto bytes = [&](std::size_t n) {
+        std::vector<std::uint8_t> out(n);
+        for (auto& v : out) v = static_cast<std::uint8_t>(random.bits(draw++));
+        return out;
+    };
+    auto words = [&](std::size_t n) {
+        std::vector<std::uint16_t> out(n);
+        for (auto& v : out) v = static_cast<std::uint16_t>(random.below(draw++, 65281));
+        return out;
+    };
+    const PixelKernels& plain = plain_pixel_kernels();
+    for (const PixelKernels* const* set = special_pixel_kernels(); *set; ++set) {
+        const PixelKernels& special = **set;
+        INFO(special.name);
+        for (const std::size_t n : {1UL, 2UL, 15UL, 64UL, 129UL, 333UL}) {
+            const std::size_t half = (n / 2 + 32) / 32 * 32;
+            for (int count = 1; count <= 48; count += 1 + count / 4) {
+                std::vector<std::vector<std::uint8_t>> rows;
+                std::vector<const std::uint8_t*> at;
+                std::vector<std::uint16_t> weights(static_cast<std::size_t>(count),
+                                                   static_cast<std::uint16_t>(65535 / count));
+                for (int k = 0; k < count; ++k) rows.push_back(bytes(n));
+                for (const auto& row : rows) at.push_back(row.data());
+                std::vector<std::uint16_t> a(2 * half), b(2 * half);
+                plain.weigh(at.data(), weights.data(), count, n, half, a.data());
+                special.weigh(at.data(), weights.data(), count, n, half, b.data());
+                REQUIRE(a == b);
+                const auto columns = words(static_cast<std::size_t>(count) * 3 * block_rows);
+                std::vector<std::uint16_t> p(block_rows), q(block_rows);
+                plain.across(columns.data(), 3, weights.data(), count, p.data());
+                special.across(columns.data(), 3, weights.data(), count, q.data());
+                REQUIRE(p == q);
+            }
+            const auto block = words(block_rows * (2 * half + 32));
+            std::vector<std::uint16_t> a(2 * half * block_rows), b(a.size());
+            plain.turn(block.data(), 2 * half + 32, half, half, a.data());
+            special.turn(block.data(), 2 * half + 32, half, half, b.data());
+            REQUIRE(a == b);
+            const auto u = words(n * block_rows), v = words(n * block_rows), w = words(n * block_rows);
+            float map[3][4];
+            for (auto& row : map)
+                for (float& m : row) m = static_cast<float>(random.uniform(draw++, -2, 2));
+            std::vector<std::uint8_t> c(3 * n * block_rows), d(c.size());
+            for (const auto colour : {&PixelKernels::colour, &PixelKernels::colour_widely}) {
+                (plain.*colour)(map, u.data(), v.data(), w.data(), n, c.data());
+                (special.*colour)(map, u.data(), v.data(), w.data(), n, d.data());
+                REQUIRE(c == d);
+            }
+            const auto in = bytes((n + 15) / 16 * 16 * block_rows);
+            for (const std::size_t lines : {1UL, 16UL, 31UL, 32UL}) {
+                std::vector<std::uint8_t> e(n * lines), f(n * lines);
+                plain.turn_bytes(in.data(), n, lines, n, e.data());
+                special.turn_bytes(in.data(), n, lines, n, f.data());
+                REQUIRE(e == f);
+                for (std::size_t x = 0; x < n; ++x)
+                    REQUIRE(e[(lines - 1) * n + x] == in[x * block_rows + lines - 1]);
+            }
+        }
     }
 }
