@@ -157,7 +157,7 @@ def plot_throughput(steps, out):
     title = "Samples per second, all ranks"
     if known:
         middle = known[len(known) // 2]
-        title += f" (median {middle:.1f})"
+        title += f" (median {middle:.3g})" if middle < 1000 else f" (median {middle:.0f})"
         rate.axhline(middle, color=GREY, linestyle="--", linewidth=1)
         rate.set_ylim(0, 1.15 * known[min(len(known) - 1, int(0.99 * len(known)))])
     rate.set(title=title, xlabel="step")
@@ -187,7 +187,7 @@ def plot_balance(steps, decisions, out):
     imbalance.plot(column(steps, "step"), [100 * v for v in values], color=BLUE)
     for line in decisions:
         if line.get("verdict") == "move" or line.get("moves"):
-            imbalance.axvline(number(line.get("effective_step")), color=ORANGE, linewidth=1, linestyle="--")
+            imbalance.axvline(number(line.get("effective_step")), color=ORANGE, linewidth=0.9, linestyle="--", alpha=0.6)
     imbalance.plot([], [], color=ORANGE, linewidth=1, linestyle="--", label="shares moved")
     imbalance.set(title="Imbalance", xlabel="step", ylabel="slowest rank above the mean, %")
     imbalance.set_ylim(bottom=0)
