@@ -4,5 +4,6 @@ home=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 export OPAL_PREFIX="$home/lib/divs/openmpi"
 export PMIX_INSTALL_PREFIX="$home/lib/divs/openmpi"
 export OPAL_PKGLIBDIR="$home/lib/divs/openmpi/lib/openmpi3"
+export PMIX_MCA_pcompress_base_silence_warning=1
 export LD_LIBRARY_PATH="$home/lib/divs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-exec "$home/lib/divs/openmpi/bin/orterun" -x OPAL_PREFIX -x OPAL_PKGLIBDIR -x PMIX_INSTALL_PREFIX -x LD_LIBRARY_PATH "$@"
+exec "$home/lib/divs/openmpi/bin/orterun" -x PMIX_MCA_pcompress_base_silence_warning -x OPAL_PREFIX -x OPAL_PKGLIBDIR -x PMIX_INSTALL_PREFIX -x LD_LIBRARY_PATH "$@"
