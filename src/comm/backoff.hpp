@@ -36,7 +36,7 @@ class Backoff {
     static void sharpen_sleep() noexcept { prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL); }
 
   private:
-    static constexpr double spin = 20e-6, shortest = 5e-6, longest = 500e-6;  // seconds
+    static constexpr double spin = 20e-6, shortest = 5e-6, longest = 1e-3;  // seconds
 
     static void sleep_for(double seconds) {
         std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
