@@ -1,52 +1,35 @@
 #include <algorithm>
-#include <cstring>
 #include <unordered_set>
 
 #include "divs/core/error.hpp"
 #include "divs/core/random.hpp"
+#include "divs/io/bytes.hpp"
 #include "divs/train/loader.hpp"
 
 namespace divs::train {
 namespace {
 
-struct ClipHeader {
-    std::uint64_t sample;
-    std::int32_t label, frames, height, width;
-    std::uint64_t pixels, reason;  // bytes that follow
-};
-
-void append(std::vector<std::byte>& out, const void* data, std::size_t bytes) {
-    const auto* first = static_cast<const std::byte*>(data);
-    out.insert(out.end(), first, first + bytes);
+void pack(const video::Clip& clip, io::ByteWriter& out) {
+    out.number(clip.sample);
+    out.number(static_cast<std::uint64_t>(clip.label));
+    for (const int size : {clip.frames, clip.height, clip.width})
+        out.number(static_cast<std::uint64_t>(size));
+    out.raw(std::as_bytes(std::span(clip.pixels)));
+    out.text(clip.skipped);
 }
 
-void pack(const video::Clip& clip, std::vector<std::byte>& out) {
-    const ClipHeader header{clip.sample, clip.label,         clip.frames,        clip.height,
-                            clip.width,  clip.pixels.size(), clip.skipped.size()};
-    append(out, &header, sizeof header);
-    append(out, clip.pixels.data(), clip.pixels.size());
-    append(out, clip.skipped.data(), clip.skipped.size());
-}
-
-void unpack(std::span<const std::byte> bytes, std::vector<video::Clip>& clips) {
-    while (!bytes.empty()) {
-        ClipHeader header;
-        if (bytes.size() < sizeof header) throw_error<CommunicationError>("a clip from a peer is cut short");
-        std::memcpy(&header, bytes.data(), sizeof header);
-        bytes = bytes.subspan(sizeof header);
-        if (bytes.size() < header.pixels + header.reason)
-            throw_error<CommunicationError>("the clip of sample {} from a peer is cut short", header.sample);
+void unpack(const comm::Message& message, std::vector<video::Clip>& clips) {
+    io::ByteReader in(message.bytes, fmt::format("clips from rank {}", message.peer));
+    while (in.left() > 0) {
         video::Clip clip;
-        clip.sample = header.sample;
-        clip.label = header.label;
-        clip.frames = header.frames;
-        clip.height = header.height;
-        clip.width = header.width;
-        const auto* pixels = reinterpret_cast<const std::uint8_t*>(bytes.data());
-        clip.pixels.assign(pixels, pixels + header.pixels);
-        clip.skipped.assign(reinterpret_cast<const char*>(bytes.data()) + header.pixels, header.reason);
+        clip.sample = in.number();
+        clip.label = static_cast<std::int32_t>(in.number());
+        for (int* size : {&clip.frames, &clip.height, &clip.width}) *size = static_cast<int>(in.number());
+        const auto pixels = in.raw();
+        const auto* first = reinterpret_cast<const std::uint8_t*>(pixels.data());
+        clip.pixels.assign(first, first + pixels.size());
+        clip.skipped = in.text();
         clips.push_back(std::move(clip));
-        bytes = bytes.subspan(header.pixels + header.reason);
     }
 }
 
@@ -106,16 +89,16 @@ std::unique_ptr<GlobalLoader::Transfer> GlobalLoader::start(std::size_t begin,
     for (int rank = 0; rank < world_.size(); ++rank) {
         share_sum += static_cast<std::size_t>(shares[static_cast<std::size_t>(rank)]);
         const std::size_t slice_end = begin + share_sum * total / batch_;
-        comm::Message message{rank, {}};
+        io::ByteWriter travelling;
         for (; i < slice_end; ++i) {
             if (holder_[catalogue_.samples[order_[i]].shard] != world_.rank()) continue;
             video::Clip clip = wait_for(order_[i]);
             if (rank == world_.rank())
                 transfer->kept.push_back(std::move(clip));
             else
-                pack(clip, message.bytes);
+                pack(clip, travelling);
         }
-        if (!message.bytes.empty()) outgoing.push_back(std::move(message));
+        if (travelling.size() > 0) outgoing.push_back({rank, travelling.take()});
     }
     if (world_.size() > 1) transfer->work = world_.exchange(std::move(outgoing), transfer->received, "clips");
     return transfer;
@@ -127,7 +110,7 @@ StepClips GlobalLoader::take(const std::vector<int>& shares) {
     current->work.wait();
     next_ = current->end;
     std::vector<video::Clip> clips = std::move(current->kept);
-    for (const auto& message : current->received) unpack(message.bytes, clips);
+    for (const auto& message : current->received) unpack(message, clips);
     // What order they came in depends on who held them; the batch must not.
     std::sort(clips.begin(), clips.end(), [](const auto& a, const auto& b) { return a.sample < b.sample; });
     if (next_ < order_.size()) ahead_ = start(next_, shares);
