@@ -229,12 +229,12 @@ SampleLedger::Proof SampleLedger::prove() const {
     for (const auto& record : history_) {
         proof.consistent =
             proof.consistent && record.samples == slots_ && record.used + record.skipped == slots_;
-        proof.text += fmt::format("epoch {}: {} of {} samples used once, {} skipped\n", record.epoch,
+        proof.text += fmt::format("epoch {}: {} of {} samples used once, {} skipped\n", record.epoch + 1,
                                   record.used, record.samples, record.skipped);
     }
     proof.complete = proof.consistent && left() == 0;
     if (used_count_ || skipped_count_ || history_.empty())
-        proof.text += fmt::format("epoch {}: {} of {} samples used once, {} skipped, {} to come\n", epoch_,
+        proof.text += fmt::format("epoch {}: {} of {} samples used once, {} skipped, {} to come\n", epoch_ + 1,
                                   used_count_, slots_, skipped_count_, left());
     std::map<std::string_view, std::uint64_t> by_reason;
     for (const auto& [sample, reason] : reasons_) ++by_reason[reason];
