@@ -114,7 +114,7 @@ void GroundEffects::add_shadow(const Camera& camera, const Vehicle& vehicle, con
     }
     const Outline cast = swept(half_length * 0.94F, half_width * 0.94F, way);
     const Outline under = swept(half_length * 0.97F, half_width * 0.97F, {});
-    const float spread = 0.9F;
+    const float spread = std::min(0.9F, half_width);  // of the contact shadow
     const PixelBox box =
         area(camera, pose, -half_length - spread + std::min(0.0F, way.x),
              half_length + spread + std::max(0.0F, way.x), -half_width - spread + std::min(0.0F, way.y),

@@ -12,9 +12,9 @@ namespace {
 constexpr float degrees = std::numbers::pi_v<float> / 180;
 
 void lay_road(Scene& scene, Draw& draw) {
-    const int each[] = {1, 2, 2, 2, 3, 3, 4};
+    const int each[] = {2, 2, 2, 3, 3, 4};
     const bool one_way = draw.chance(0.15);
-    const int away = draw.pick(each), toward = one_way ? 0 : std::clamp(away + draw.below(3) - 1, 1, 4);
+    const int away = draw.pick(each) + (one_way ? 1 : 0), toward = one_way ? 0 : std::clamp(away + draw.below(3) - 1, 2, 4);
     scene.lane_width = draw.range(3.2, 3.75);
     const bool wide_median = away + toward > 2 && draw.chance(0.7);
     const float half_median = toward == 0 ? 0.0F : wide_median ? draw.range(0.8, 2.5) : 0.15F;
@@ -38,7 +38,7 @@ void lay_road(Scene& scene, Draw& draw) {
     scene.median_left = -half_median;
     scene.median_right = half_median;
     scene.barrier = wide_median && draw.chance(0.7);
-    scene.line.curvature = draw.chance(0.35) ? 0.0F : draw.range(-1, 1) / 320;
+    scene.line.curvature = draw.chance(0.35) ? 0.0F : draw.range(-1, 1) / 400;
     scene.speed_limit = away >= 2 ? draw.range(19, 33) : draw.range(12, 22);
 }
 
@@ -64,14 +64,16 @@ struct Mount {
 Mount random_mount(const Scene& scene, Draw& draw) {
     const float middle = (scene.left + scene.right) / 2, half = (scene.right - scene.left) / 2;
     const float place = draw.range(0, 1), side = draw.chance(0.5) ? 1.0F : -1.0F;
-    if (place < 0.35F)
-        return {middle + side * half * draw.range(0, 0.7), draw.range(6, 9), draw.range(38, 60),
-                draw.range(0.02, 0.3)};
-    if (place < 0.75F)
-        return {middle + side * (half + draw.range(2, 7)), draw.range(6.5, 12), draw.range(36, 58),
-                draw.range(-0.05, 0.25)};
-    return {middle + side * half * draw.range(0, 1.6), draw.range(13, 24), draw.range(32, 52),
-            draw.range(-0.35, 0.15)};
+    if (place < 0.4F) {
+        const float d = middle + side * half * draw.range(0, 0.7);
+        return {d, draw.range(7, 10), draw.range(40, 56), draw.range(0.02, 0.2)};
+    }
+    if (place < 0.8F) {
+        const float d = middle + side * (half + draw.range(1.5, 5));
+        return {d, draw.range(8, 12), draw.range(40, 56), draw.range(0, 0.18)};
+    }
+    const float d = middle + side * half * draw.range(0, 1.4);
+    return {d, draw.range(12, 18), draw.range(36, 52), draw.range(-0.12, 0.12)};
 }
 
 struct Aim {
@@ -94,13 +96,13 @@ float watched_share(const Scene& scene, const Camera& camera, float aspect) {
 }
 
 // Turns the camera to where most of the watched stretch is in the picture. The ground at the picture's bottom
-// edge is where the stretch begins; it ends where a metre is 1.1 % of the picture's width.
+// edge is where the stretch begins; it ends where a metre is 1.4 % of the picture's width.
 Aim aim_camera(Scene& scene, const Mount& mount, float roll, float aspect) {
     const float focal = 0.5F / std::tan(mount.field / 2 * degrees);
     const float pitch = std::atan((0.5F - mount.horizon) * aspect / focal);
     const float first = mount.height / std::tan(pitch + std::atan(0.5F * aspect / focal));
     scene.near = first + 3;
-    scene.far = std::clamp(focal / 0.011F, scene.near + 40, scene.near + 110);
+    scene.far = std::clamp(focal / 0.014F, scene.near + 45, scene.near + 90);
     scene.count_at = scene.near + (scene.far - scene.near) * 0.25F;
     Aim best;
     for (int turn = -30; turn <= 30; ++turn) {
@@ -154,20 +156,20 @@ void light_dusk(Conditions& c, Draw& draw) {
     c.lamp = draw.chance(0.6) ? Vec3{0.5F, 0.36F, 0.17F} * 0.6F : Vec3{};
     c.headlights = true;
     c.exposure = draw.range(1.1, 1.8);
-    c.noise = draw.range(2, 5);
+    c.noise = draw.range(1.5, 4);
 }
 
 void light_night(Conditions& c, Draw& draw) {
     c.to_sun = {0, 0, 1};
     c.sun = {0, 0, 0};
-    c.ambient = Vec3{0.030F, 0.033F, 0.045F} * draw.range(0.6, 1.8);
+    c.ambient = Vec3{0.034F, 0.037F, 0.048F} * draw.range(0.9, 2);
     c.sky_high = Vec3{0.008F, 0.010F, 0.020F} * draw.range(0.5, 2.5);
     c.sky_low = Vec3{0.05F, 0.04F, 0.035F} * draw.range(0.3, 2.0);
     const Vec3 lamps[] = {{0.55F, 0.36F, 0.12F}, {0.50F, 0.42F, 0.30F}, {0.38F, 0.42F, 0.48F}};
     c.lamp = draw.pick(lamps) * draw.range(0.4, 1.0);
     c.headlights = true;
     c.exposure = draw.range(1.2, 2.4);
-    c.noise = draw.range(3, 9);
+    c.noise = draw.range(2, 6);
 }
 
 }  // namespace

@@ -146,10 +146,10 @@ bool Traffic::worth_changing(std::size_t i, int lane) const {
         const auto follower = static_cast<std::size_t>(there.behind);
         if (distance(follower, i) < room) return false;
         const double after = follow(follower, static_cast<int>(i));
-        if (after < -2.5) return false;
+        if (after < -4) return false;
         loss = follow(follower, there.ahead) - after;
     }
-    return follow(i, there.ahead) - follow(i, here.ahead) - 0.25 * loss > 0.3;
+    return follow(i, there.ahead) - follow(i, here.ahead) - 0.2 * loss > 0.15;
 }
 
 void Traffic::change_lanes(double dt) {

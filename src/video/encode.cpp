@@ -46,6 +46,7 @@ void check_encode(int code, const std::filesystem::path& file, const char* doing
 }
 
 const AVCodec* find_encoder(const std::string& codec) {
+    silence_libav();
     const char* name = codec == "h264" ? "libx264" : codec == "hevc" ? "libx265" : codec.c_str();
     if (codec != "h264" && codec != "hevc" && codec != "mpeg4" && codec != "mjpeg" && codec != "png") {
         throw_error<ConfigError>("codec '{}': expected h264, hevc, mpeg4 or mjpeg", codec);
@@ -66,12 +67,15 @@ void set_options(AVCodecContext& context, const EncodeOptions& o) {
     context.keyint_min = o.gop;
     context.max_b_frames = o.codec == "mjpeg" ? 0 : o.bframes;
     context.thread_count = 1;
-    if (!o.open_gop) context.flags |= AV_CODEC_FLAG_CLOSED_GOP;
+    context.flags &= ~AV_CODEC_FLAG_CLOSED_GOP;
+    if (!o.open_gop && o.codec != "mjpeg") context.flags |= AV_CODEC_FLAG_CLOSED_GOP;
     const std::string quality = std::to_string(o.quality);
     if (o.codec == "h264") {
         av_opt_set(context.priv_data, "preset", "veryfast", 0);
         av_opt_set(context.priv_data, "crf", quality.c_str(), 0);
-        av_opt_set(context.priv_data, "x264-params", "scenecut=0:b-adapt=0:log=0", 0);
+        // Without macroblock trees: x264's code for them reads beyond its rows in narrow pictures, and the
+        // bytes of the file come to depend on what lay in memory.
+        av_opt_set(context.priv_data, "x264-params", "scenecut=0:b-adapt=0:mbtree=0", 0);
     } else if (o.codec == "hevc") {
         av_opt_set(context.priv_data, "preset", "ultrafast", 0);
         av_opt_set(context.priv_data, "crf", quality.c_str(), 0);

@@ -19,7 +19,7 @@ inline constexpr std::array level_names{std::string_view("empty"), std::string_v
                                         std::string_view("medium"), std::string_view("high"),
                                         std::string_view("jam")};
 // A level reaches from its own bound to the next one's.
-inline constexpr std::array<double, 5> level_bounds{0, 2.5, 12, 27, 58};
+inline constexpr std::array<double, 5> level_bounds{0, 2.5, 14, 30, 60};
 Level level_of(double density) noexcept;
 
 enum class Task { level, vehicles };  // congestion of clips | class of single vehicles, as image crops
