@@ -16,17 +16,32 @@ struct NormStatistics {
     std::vector<double> mean, variance,
         inverse;  // (C); biased variance; inverse = 1 / sqrt(variance + epsilon)
 
-    // From this rank's count, means and biased variances: one reduction of 1 + 2 C numbers (count, sum, sum
-    // of squares) where there is a reducer, none otherwise.
-    void gather(double local_count, std::span<const double> local_mean,
-                std::span<const double> local_variance, double epsilon, Reducer* reducer) {
-        const std::size_t channels = local_mean.size();
+    // Starts with this rank's count of elements a channel; set() then takes each channel.
+    void begin(std::size_t channels, double local_count) {
         count = local_count;
-        mean.assign(local_mean.begin(), local_mean.end());
-        variance.assign(local_variance.begin(), local_variance.end());
-        if (reducer) reduce(*reducer);
-        inverse.resize(channels);
-        for (std::size_t c = 0; c < channels; ++c) inverse[c] = 1.0 / std::sqrt(variance[c] + epsilon);
+        for (auto* values : {&mean, &variance, &inverse}) values->assign(channels, 0.0);
+    }
+    void set(std::size_t channel, double local_mean, double local_variance, double epsilon) {
+        mean[channel] = local_mean;
+        variance[channel] = local_variance;
+        inverse[channel] = 1.0 / std::sqrt(local_variance + epsilon);
+    }
+
+    // Makes them those of all ranks: one reduction of 1 + 2 C numbers (count, sums, sums of squares).
+    void reduce(Reducer& reducer, double epsilon) {
+        const std::size_t channels = mean.size();
+        std::vector<double> sums(1 + 2 * channels);
+        sums[0] = count;
+        for (std::size_t c = 0; c < channels; ++c) {
+            sums[1 + c] = count * mean[c];
+            sums[1 + channels + c] = count * (variance[c] + mean[c] * mean[c]);
+        }
+        reducer.sum(sums);
+        count = sums[0];
+        for (std::size_t c = 0; c < channels; ++c) {
+            const double m = count > 0 ? sums[1 + c] / count : 0;
+            set(c, m, count > 0 ? std::max(0.0, sums[1 + channels + c] / count - m * m) : 0, epsilon);
+        }
     }
 
     // running = (1 - momentum) running + momentum batch, with the unbiased variance. Nothing where no rank
@@ -44,22 +59,6 @@ struct NormStatistics {
   private:
     static float blend(double momentum, float running, double batch) {
         return static_cast<float>((1 - momentum) * static_cast<double>(running) + momentum * batch);
-    }
-
-    void reduce(Reducer& reducer) {
-        const std::size_t channels = mean.size();
-        std::vector<double> sums(1 + 2 * channels);
-        sums[0] = count;
-        for (std::size_t c = 0; c < channels; ++c) {
-            sums[1 + c] = count * mean[c];
-            sums[1 + channels + c] = count * (variance[c] + mean[c] * mean[c]);
-        }
-        reducer.sum(sums);
-        count = sums[0];
-        for (std::size_t c = 0; c < channels; ++c) {
-            mean[c] = count > 0 ? sums[1 + c] / count : 0;
-            variance[c] = count > 0 ? std::max(0.0, sums[1 + channels + c] / count - mean[c] * mean[c]) : 0;
-        }
     }
 };
 

@@ -194,44 +194,100 @@ void add_scaled(const float* x, float* y, size_t n, float factor) {
     for (size_t i = 0; i < n; ++i) y[i] += x[i] * factor;
 }
 
+// Calls f(pointer to the lanes of a tap, number of the tap) for every tap of a window.
+template <class T, class F>
+inline void for_each_tap(T* image, size_t width, size_t lanes, const PoolWindow& window, int kernel_w,
+                         int first_tap, F f) {
+    for (int h = window.h0; h < window.h1; ++h)
+        for (int w = window.w0; w < window.w1; ++w)
+            f(image + (static_cast<size_t>(h) * width + static_cast<size_t>(w)) * lanes,
+              first_tap + (h - window.h0) * kernel_w + (w - window.w0));
+}
+
+// Vectors of 8 and 16 lanes; where the processor's are shorter the compiler splits them.
+template <size_t lanes>
+struct Vectors;
+template <>
+struct Vectors<8> {
+    using Floats = float __attribute__((vector_size(32)));
+    using Numbers = std::int32_t __attribute__((vector_size(32)));
+    using Shorts = std::uint16_t __attribute__((vector_size(16)));
+};
+template <>
+struct Vectors<16> {
+    using Floats = float __attribute__((vector_size(64)));
+    using Numbers = std::int32_t __attribute__((vector_size(64)));
+    using Shorts = std::uint16_t __attribute__((vector_size(32)));
+};
+
+// One output pixel of `lanes` channels, held in vectors; the first largest wins, and a NaN over all.
+template <size_t lanes>
+inline void max_pool_vector(const float* image, size_t width, PoolWindow window, int kernel_w, int first_tap,
+                            float* y, std::uint16_t* tap) {
+    using Floats = typename Vectors<lanes>::Floats;
+    using Numbers = typename Vectors<lanes>::Numbers;
+    using Shorts = typename Vectors<lanes>::Shorts;
+    Floats best;
+    __builtin_memcpy(
+        &best, image + (static_cast<size_t>(window.h0) * width + static_cast<size_t>(window.w0)) * lanes,
+        sizeof best);
+    Numbers winner = Numbers{} + first_tap;
+    for_each_tap(image, width, lanes, window, kernel_w, first_tap, [&](const float* x, int number) {
+        Floats here;
+        __builtin_memcpy(&here, x, sizeof here);
+        const Numbers wins = (here > best) | (here != here);
+        best = wins ? here : best;
+        winner = wins ? Numbers{} + number : winner;
+    });
+    const Shorts numbers = __builtin_convertvector(winner, Shorts);
+    __builtin_memcpy(y, &best, sizeof best);
+    __builtin_memcpy(tap, &numbers, sizeof numbers);
+}
+
 void max_pool(const float* image, size_t width, size_t lanes, PoolWindow window, int kernel_w, int first_tap,
               float* y, std::uint16_t* tap) {
-    with_lanes(lanes, [=](auto fixed) {
-        const size_t count = fixed.lanes ? fixed.lanes : lanes;
-        const float* corner =
-            image + (static_cast<size_t>(window.h0) * width + static_cast<size_t>(window.w0)) * count;
+    if (lanes == 16) return max_pool_vector<16>(image, width, window, kernel_w, first_tap, y, tap);
+    if (lanes == 8) return max_pool_vector<8>(image, width, window, kernel_w, first_tap, y, tap);
+    for (size_t c = 0; c < lanes; ++c) {
+        y[c] = -__builtin_inff();
+        tap[c] = static_cast<std::uint16_t>(first_tap);
+    }
+    for_each_tap(image, width, lanes, window, kernel_w, first_tap, [&](const float* x, int number) {
 #pragma omp simd
-        for (size_t c = 0; c < count; ++c) {
-            y[c] = corner[c];
-            tap[c] = static_cast<std::uint16_t>(first_tap);
+        for (size_t c = 0; c < lanes; ++c) {
+            const bool wins = (x[c] > y[c]) | (x[c] != x[c]);
+            y[c] = wins ? x[c] : y[c];
+            tap[c] = wins ? static_cast<std::uint16_t>(number) : tap[c];
         }
-        for (int h = window.h0; h < window.h1; ++h)
-            for (int w = window.w0; w < window.w1; ++w) {
-                const float* x = image + (static_cast<size_t>(h) * width + static_cast<size_t>(w)) * count;
-                const auto number =
-                    static_cast<std::uint16_t>(first_tap + (h - window.h0) * kernel_w + (w - window.w0));
-#pragma omp simd
-                for (size_t c = 0; c < count; ++c) {
-                    const bool wins = (x[c] > y[c]) | (x[c] != x[c]);
-                    y[c] = wins ? x[c] : y[c];
-                    tap[c] = wins ? number : tap[c];
-                }
-            }
+    });
+}
+
+template <size_t lanes>
+inline void max_pool_gradient_vector(float* image, size_t width, PoolWindow window, int kernel_w,
+                                     int first_tap, const float* dy, const std::uint16_t* tap) {
+    using Floats = typename Vectors<lanes>::Floats;
+    using Numbers = typename Vectors<lanes>::Numbers;
+    using Shorts = typename Vectors<lanes>::Shorts;
+    Floats gradient;
+    Shorts numbers;
+    __builtin_memcpy(&gradient, dy, sizeof gradient);
+    __builtin_memcpy(&numbers, tap, sizeof numbers);
+    const Numbers winner = __builtin_convertvector(numbers, Numbers);
+    for_each_tap(image, width, lanes, window, kernel_w, first_tap, [&](float* x, int number) {
+        Floats here;
+        __builtin_memcpy(&here, x, sizeof here);
+        here += winner == number ? gradient : Floats{};
+        __builtin_memcpy(x, &here, sizeof here);
     });
 }
 
 void max_pool_gradient(float* image, size_t width, size_t lanes, PoolWindow window, int kernel_w,
                        int first_tap, const float* dy, const std::uint16_t* tap) {
-    with_lanes(lanes, [=](auto fixed) {
-        const size_t count = fixed.lanes ? fixed.lanes : lanes;
-        for (int h = window.h0; h < window.h1; ++h)
-            for (int w = window.w0; w < window.w1; ++w) {
-                float* dx = image + (static_cast<size_t>(h) * width + static_cast<size_t>(w)) * count;
-                const auto number =
-                    static_cast<std::uint16_t>(first_tap + (h - window.h0) * kernel_w + (w - window.w0));
+    if (lanes == 16) return max_pool_gradient_vector<16>(image, width, window, kernel_w, first_tap, dy, tap);
+    if (lanes == 8) return max_pool_gradient_vector<8>(image, width, window, kernel_w, first_tap, dy, tap);
+    for_each_tap(image, width, lanes, window, kernel_w, first_tap, [&](float* x, int number) {
 #pragma omp simd
-                for (size_t c = 0; c < count; ++c) dx[c] += tap[c] == number ? dy[c] : 0.0F;
-            }
+        for (size_t c = 0; c < lanes; ++c) x[c] += tap[c] == number ? dy[c] : 0.0F;
     });
 }
 

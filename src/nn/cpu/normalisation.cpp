@@ -1,8 +1,9 @@
 // Batch normalisation with residual and activation: one pass for the statistics, one for the result; two
-// backwards.
+// backwards. Both passes go over a group of channels that fits into the caches before the next group is
+// touched.
 #include <algorithm>
+#include <optional>
 
-#include "divs/core/error.hpp"
 #include "norm_statistics.hpp"
 #include "onednn.hpp"
 #include "operation.hpp"
@@ -10,6 +11,9 @@
 
 namespace divs::nn::cpu {
 namespace {
+
+constexpr std::size_t cached_bytes = std::size_t{1} << 20;  // of one tensor, for each thread
+constexpr std::size_t tasks_wanted = 16;
 
 class NormOperation final : public Operation {
   public:
@@ -25,13 +29,19 @@ class NormOperation final : public Operation {
           threads_(env.options.threads),
           kernels_(*env.kernels) {
         if (op.residual && view_of(inputs[1]) != view_) other_ = view_of(inputs[1]);
-        const std::size_t channels = view_.padded_channels();
-        for (auto* array : {&scale_, &offset_, &mean_, &a_, &b_, &c_}) array->assign(channels, 0.0F);
-        // As many parts as give every thread work, whatever their number: results do not depend on the
-        // threads.
+        for (auto* array : {&scale_, &offset_, &mean_, &a_, &b_, &c_})
+            array->assign(view_.padded_channels(), 0.0F);
+        // Parts of the batch by its shape, whatever the number of threads: results do not depend on them.
         const auto blocks = static_cast<std::size_t>(view_.blocks);
-        parts_ = std::min(static_cast<std::size_t>(view_.n), (16 + blocks - 1) / blocks);
-        partial_.resize(2 * channels * std::max<std::size_t>(parts_, 1));
+        parts_ = std::min(static_cast<std::size_t>(view_.n), (tasks_wanted + blocks - 1) / blocks);
+        parts_ = std::max<std::size_t>(parts_, 1);
+        const std::size_t block_bytes = static_cast<std::size_t>(view_.n) * view_.plane() * sizeof(float);
+        group_ = std::max(
+            cached_bytes * static_cast<std::size_t>(threads_) / std::max<std::size_t>(block_bytes, 1),
+            static_cast<std::size_t>(threads_) / parts_);
+        group_ = std::clamp<std::size_t>(group_, 1, blocks);
+        partial_.resize(parts_ * 2 * view_.padded_channels());
+        statistics_.begin(view_.channels(), 0);
     }
 
     const TensorDesc& output() const noexcept override { return output_; }
@@ -41,48 +51,57 @@ class NormOperation final : public Operation {
 
     void forward(std::span<const Tensor* const> inputs, Tensor& output, const Parameters& parameters,
                  const StepContext&, float* workspace) override {
-        if (training_)
-            measure(inputs[0]->data(), parameters);
-        else
-            use_running(parameters);
-        set_line(parameters);
+        const float* x = inputs[0]->data();
         const float* residual = op_.residual ? inputs[1]->data() : nullptr;
         if (other_) {
             onednn::reorder(*other_, residual, view_, workspace);
             residual = workspace;
         }
-        const float* x = inputs[0]->data();
-        parallel_for(threads_, view_.planes(), [&](std::size_t i) {
-            const std::size_t c = channel(i), at = i * view_.plane();
-            kernels_.norm_apply(x + at, residual ? residual + at : nullptr, output.data() + at,
-                                view_.pixels(), view_.lanes(), &scale_[c], &offset_[c], curve_);
-        });
+        begin_statistics(parameters);
+        if (training_ && reducer_) {  // all statistics, one reduction, all results
+            measure(x, 0, blocks());
+            statistics_.reduce(*reducer_, epsilon());
+        }
+        for (std::size_t first = 0; first < blocks(); first += group_) {
+            const std::size_t last = std::min(first + group_, blocks());
+            if (training_ && !reducer_) measure(x, first, last);
+            set_line(parameters, first, last);
+            apply(x, residual, output.data(), first, last);
+        }
+        if (training_) update_running(parameters);
     }
 
     void backward(std::span<const Tensor* const> inputs, const Tensor& output, Tensor& output_gradient,
                   std::span<Tensor* const> input_gradients, const Parameters& parameters, const StepContext&,
                   float* workspace) override {
-        const float* x = inputs[0]->data();
-        const float* y = output.data();
-        const float* dy = output_gradient.data();
-        set_slopes(sum_gradients(x, y, dy), parameters);
-        float* dx = input_gradients[0] ? input_gradients[0]->data() : nullptr;
         Tensor* residual = op_.residual ? input_gradients[1] : nullptr;
-        float* dr = !residual ? nullptr : other_ ? workspace : residual->data();
-        if (dx || dr)
-            parallel_for(threads_, view_.planes(), [&](std::size_t i) {
-                const std::size_t c = channel(i), at = i * view_.plane();
-                kernels_.norm_gradient(x + at, y + at, dy + at, dx ? dx + at : nullptr,
-                                       dr ? dr + at : nullptr, view_.pixels(), view_.lanes(), &mean_[c],
-                                       &a_[c], &b_[c], &c_[c], curve_);
-            });
-        if (residual && other_) onednn::reorder(view_, dr, *other_, residual->data());
+        const Flow flow{inputs[0]->data(), output.data(), output_gradient.data(),
+                        input_gradients[0] ? input_gradients[0]->data() : nullptr,
+                        !residual ? nullptr
+                        : other_  ? workspace
+                                  : residual->data()};
+        std::vector<double> sums(2 * view_.channels());
+        if (reducer_) {
+            sum_gradients(flow, sums, 0, blocks());
+            set_parameter_gradients(parameters, sums, 0, blocks());
+            reducer_->sum(sums);
+        }
+        for (std::size_t first = 0; first < blocks(); first += group_) {
+            const std::size_t last = std::min(first + group_, blocks());
+            if (!reducer_) {
+                sum_gradients(flow, sums, first, last);
+                set_parameter_gradients(parameters, sums, first, last);
+            }
+            set_slopes(parameters, sums, first, last);
+            apply_slopes(flow, first, last);
+        }
+        if (residual && other_) onednn::reorder(view_, flow.dr, *other_, residual->data());
     }
 
     void forward_empty(const Parameters& parameters) override {
         if (!training_ || !reducer_) return;
-        const std::vector<double> nothing(view_.channels());
-        statistics_.gather(0, nothing, nothing, static_cast<double>(op_.epsilon), reducer_);
+        statistics_.begin(view_.channels(), 0);
+        statistics_.reduce(*reducer_, epsilon());
         update_running(parameters);
     }
 
@@ -92,49 +111,74 @@ class NormOperation final : public Operation {
     }
 
   private:
-    std::size_t channel(std::size_t plane) const {  // the first channel of a plane
-        return plane % static_cast<std::size_t>(view_.blocks) * view_.lanes();
+    struct Flow {  // what backward reads and writes; dx and dr may be null
+        const float *x, *y, *dy;
+        float *dx, *dr;
+    };
+
+    std::size_t blocks() const { return static_cast<std::size_t>(view_.blocks); }
+    double epsilon() const { return static_cast<double>(op_.epsilon); }
+    std::size_t end_channel(std::size_t block) const {
+        return std::min(block * view_.lanes(), view_.channels());
     }
 
-    // Adds up reduce(plane, channel, sums, others) over the planes: two sums a channel, in an order that is
-    // fixed.
+    // Calls f(part, plane, first channel of the plane) for every plane of blocks [first, last): the same
+    // thread for the same planes each time, so that the second pass finds in its cache what the first one
+    // read.
     template <class F>
-    std::vector<double> reduce_planes(F reduce) {
-        const std::size_t channels = view_.padded_channels(), blocks = static_cast<std::size_t>(view_.blocks);
-        const std::size_t batch = static_cast<std::size_t>(view_.n);
-        std::fill(partial_.begin(), partial_.end(), 0.0);
-        parallel_for(threads_, parts_ * blocks, [&](std::size_t task) {
-            const std::size_t block = task / parts_, part = task % parts_;
-            double* sums = &partial_[part * 2 * channels + block * view_.lanes()];
+    void for_each_plane(std::size_t first, std::size_t last, F f) const {
+        const auto batch = static_cast<std::size_t>(view_.n);
+        parallel_for(threads_, parts_ * (last - first), [&](std::size_t task) {
+            const std::size_t block = first + task / parts_, part = task % parts_;
             for (std::size_t n = batch * part / parts_; n < batch * (part + 1) / parts_; ++n)
-                reduce(n * blocks + block, block * view_.lanes(), sums, sums + channels);
+                f(part, n * blocks() + block, block * view_.lanes());
         });
-        std::vector<double> total(2 * view_.channels());
-        for (std::size_t part = 0; part < parts_; ++part)
-            for (std::size_t c = 0; c < view_.channels(); ++c) {
-                total[c] += partial_[part * 2 * channels + c];
-                total[view_.channels() + c] += partial_[(part * 2 + 1) * channels + c];
-            }
-        return total;
     }
 
-    void measure(const float* x, const Parameters& parameters) {
-        // Shifted by the first element of each channel: no cancellation where the mean is far from zero.
-        for (std::size_t c = 0; c < view_.channels(); ++c)
-            mean_[c] = x[c / view_.lanes() * view_.plane() + c % view_.lanes()];
-        const auto sums = reduce_planes([&](std::size_t plane, std::size_t c, double* sum, double* square) {
-            kernels_.norm_measure(x + plane * view_.plane(), view_.pixels(), view_.lanes(), &mean_[c], sum,
-                                  square);
+    // Two sums a channel over the planes of blocks [first, last), in an order that is fixed.
+    // reduce(plane, channel, sums, others) adds one plane; take(channel, sum, other) receives the totals.
+    template <class F, class G>
+    void reduce_planes(std::size_t first, std::size_t last, F reduce, G take) {
+        const std::size_t channels = view_.padded_channels();
+        std::fill(partial_.begin(), partial_.end(), 0.0);
+        for_each_plane(first, last, [&](std::size_t part, std::size_t plane, std::size_t c) {
+            double* sums = &partial_[part * 2 * channels + c];
+            reduce(plane, c, sums, sums + channels);
         });
-        const double count = static_cast<double>(view_.n) * static_cast<double>(view_.pixels());
-        std::vector<double> mean(view_.channels()), variance(view_.channels());
-        for (std::size_t c = 0; c < view_.channels(); ++c) {
-            const double d = sums[c] / count;
-            mean[c] = static_cast<double>(mean_[c]) + d;
-            variance[c] = std::max(0.0, sums[view_.channels() + c] / count - d * d);
+        for (std::size_t c = first * view_.lanes(); c < end_channel(last); ++c) {
+            double sum = 0, other = 0;
+            for (std::size_t part = 0; part < parts_; ++part) {
+                sum += partial_[part * 2 * channels + c];
+                other += partial_[(part * 2 + 1) * channels + c];
+            }
+            take(c, sum, other);
         }
-        statistics_.gather(count, mean, variance, static_cast<double>(op_.epsilon), reducer_);
-        update_running(parameters);
+    }
+
+    void begin_statistics(const Parameters& parameters) {
+        const double count = static_cast<double>(view_.n) * static_cast<double>(view_.pixels());
+        statistics_.begin(view_.channels(), count);
+        for (std::size_t c = 0; !training_ && c < view_.channels(); ++c)
+            statistics_.set(c, static_cast<double>(parameters.buffers[0][c]),
+                            static_cast<double>(parameters.buffers[1][c]), epsilon());
+    }
+
+    void measure(const float* x, std::size_t first, std::size_t last) {
+        // Shifted by the first element of each channel: no cancellation where the mean is far from zero.
+        for (std::size_t c = first * view_.lanes(); c < end_channel(last); ++c)
+            mean_[c] = x[c / view_.lanes() * view_.plane() + c % view_.lanes()];
+        const double count = statistics_.count;
+        reduce_planes(
+            first, last,
+            [&](std::size_t plane, std::size_t c, double* sum, double* square) {
+                kernels_.norm_measure(x + plane * view_.plane(), view_.pixels(), view_.lanes(), &mean_[c],
+                                      sum, square);
+            },
+            [&](std::size_t c, double sum, double square) {
+                const double d = sum / count;
+                statistics_.set(c, static_cast<double>(mean_[c]) + d, std::max(0.0, square / count - d * d),
+                                epsilon());
+            });
     }
 
     void update_running(const Parameters& parameters) {
@@ -142,14 +186,9 @@ class NormOperation final : public Operation {
                                    parameters.buffers[1]);
     }
 
-    void use_running(const Parameters& parameters) {
-        const std::vector<double> mean(parameters.buffers[0].begin(), parameters.buffers[0].end()),
-            variance(parameters.buffers[1].begin(), parameters.buffers[1].end());
-        statistics_.gather(1, mean, variance, static_cast<double>(op_.epsilon), nullptr);
-    }
-
-    void set_line(const Parameters& parameters) {  // y = x scale + offset
-        for (std::size_t c = 0; c < view_.channels(); ++c) {
+    // y = x scale + offset
+    void set_line(const Parameters& parameters, std::size_t first, std::size_t last) {
+        for (std::size_t c = first * view_.lanes(); c < end_channel(last); ++c) {
             const double scale = static_cast<double>(parameters.values[0][c]) * statistics_.inverse[c];
             scale_[c] = static_cast<float>(scale);
             offset_[c] = static_cast<float>(static_cast<double>(parameters.values[1][c]) -
@@ -158,29 +197,44 @@ class NormOperation final : public Operation {
         }
     }
 
-    std::vector<double> sum_gradients(const float* x, const float* y, const float* dy) {
-        auto sums = reduce_planes([&](std::size_t plane, std::size_t c, double* sum, double* product) {
+    void apply(const float* x, const float* residual, float* y, std::size_t first, std::size_t last) const {
+        for_each_plane(first, last, [&](std::size_t, std::size_t plane, std::size_t c) {
             const std::size_t at = plane * view_.plane();
-            kernels_.norm_sums(x + at, y + at, dy + at, view_.pixels(), view_.lanes(), &mean_[c], curve_, sum,
-                               product);
+            kernels_.norm_apply(x + at, residual ? residual + at : nullptr, y + at, view_.pixels(),
+                                view_.lanes(), &scale_[c], &offset_[c], curve_);
         });
-        // The kernels centre with the mean in float; what that misses, and the scale, come here in double.
-        for (std::size_t c = 0; c < view_.channels(); ++c) {
-            const double missed = static_cast<double>(mean_[c]) - statistics_.mean[c];
-            double& product = sums[view_.channels() + c];
-            product = (product + missed * sums[c]) * statistics_.inverse[c];
-        }
-        return sums;
     }
 
-    // dx = a g + b (x - mean) + c
-    void set_slopes(std::vector<double> sums, const Parameters& parameters) {
-        for (std::size_t c = 0; learns_ && c < view_.channels(); ++c) {
+    // Sums of the gradient, and of its product with the normalised input.
+    void sum_gradients(const Flow& flow, std::vector<double>& sums, std::size_t first, std::size_t last) {
+        reduce_planes(
+            first, last,
+            [&](std::size_t plane, std::size_t c, double* sum, double* product) {
+                const std::size_t at = plane * view_.plane();
+                kernels_.norm_sums(flow.x + at, flow.y + at, flow.dy + at, view_.pixels(), view_.lanes(),
+                                   &mean_[c], curve_, sum, product);
+            },
+            [&](std::size_t c, double sum, double product) {
+                // The kernels centre with the mean in float; what that misses, and the scale, come here in
+                // double.
+                const double missed = static_cast<double>(mean_[c]) - statistics_.mean[c];
+                sums[c] = sum;
+                sums[view_.channels() + c] = (product + missed * sum) * statistics_.inverse[c];
+            });
+    }
+
+    void set_parameter_gradients(const Parameters& parameters, const std::vector<double>& sums,
+                                 std::size_t first, std::size_t last) const {
+        for (std::size_t c = first * view_.lanes(); learns_ && c < end_channel(last); ++c) {
             parameters.gradients[0][c] = static_cast<float>(sums[view_.channels() + c]);
             parameters.gradients[1][c] = static_cast<float>(sums[c]);
         }
-        if (reducer_) reducer_->sum(sums);
-        for (std::size_t c = 0; c < view_.channels(); ++c) {
+    }
+
+    // dx = a g + b (x - mean) + c
+    void set_slopes(const Parameters& parameters, const std::vector<double>& sums, std::size_t first,
+                    std::size_t last) {
+        for (std::size_t c = first * view_.lanes(); c < end_channel(last); ++c) {
             const double a = static_cast<double>(parameters.values[0][c]) * statistics_.inverse[c];
             const double b = -a * statistics_.inverse[c] * sums[view_.channels() + c] / statistics_.count;
             const double missed = static_cast<double>(mean_[c]) - statistics_.mean[c];
@@ -188,6 +242,16 @@ class NormOperation final : public Operation {
             b_[c] = static_cast<float>(b);
             c_[c] = static_cast<float>(b * missed - a * sums[c] / statistics_.count);
         }
+    }
+
+    void apply_slopes(const Flow& flow, std::size_t first, std::size_t last) const {
+        if (!flow.dx && !flow.dr) return;
+        for_each_plane(first, last, [&](std::size_t, std::size_t plane, std::size_t c) {
+            const std::size_t at = plane * view_.plane();
+            kernels_.norm_gradient(flow.x + at, flow.y + at, flow.dy + at, flow.dx ? flow.dx + at : nullptr,
+                                   flow.dr ? flow.dr + at : nullptr, view_.pixels(), view_.lanes(), &mean_[c],
+                                   &a_[c], &b_[c], &c_[c], curve_);
+        });
     }
 
     BatchNorm op_;
@@ -200,7 +264,7 @@ class NormOperation final : public Operation {
     int threads_;
     const Kernels& kernels_;
     NormStatistics statistics_;
-    std::size_t parts_ = 1;
+    std::size_t parts_ = 1, group_ = 1;                     // of the batch; blocks of channels at a time
     std::vector<double> partial_;                           // (parts, 2, padded channels)
     std::vector<float> scale_, offset_, mean_, a_, b_, c_;  // by channel, zero in the padding
 };

@@ -54,8 +54,8 @@ class NormLoops final : public Loops<T> {
 
     void forward_empty(const Operands<T>& x) override {
         if (!training_ || !reducer_) return;
-        const std::vector<double> nothing(channels_);
-        statistics_.gather(0, nothing, nothing, op_.epsilon, reducer_);
+        statistics_.begin(channels_, 0);
+        statistics_.reduce(*reducer_, epsilon());
         update_running(x);
     }
 
@@ -84,7 +84,9 @@ class NormLoops final : public Loops<T> {
             const double d = value(x.inputs[0][i]) - mean[i % channels_];
             variance[i % channels_] += d * d / count;
         }
-        statistics_.gather(count, mean, variance, static_cast<double>(op_.epsilon), reducer_);
+        statistics_.begin(channels_, count);
+        for (std::size_t c = 0; c < channels_; ++c) statistics_.set(c, mean[c], variance[c], epsilon());
+        if (reducer_) statistics_.reduce(*reducer_, epsilon());
         update_running(x);
     }
 
@@ -97,10 +99,12 @@ class NormLoops final : public Loops<T> {
     }
 
     void use_running(const Operands<T>& x) {
-        const std::vector<double> mean(x.buffers[0], x.buffers[0] + channels_),
-            variance(x.buffers[1], x.buffers[1] + channels_);
-        statistics_.gather(1, mean, variance, static_cast<double>(op_.epsilon), nullptr);
+        statistics_.begin(channels_, 1);
+        for (std::size_t c = 0; c < channels_; ++c)
+            statistics_.set(c, value(x.buffers[0][c]), value(x.buffers[1][c]), epsilon());
     }
+
+    double epsilon() const { return static_cast<double>(op_.epsilon); }
 
     BatchNorm op_;
     Shape shape_;

@@ -59,7 +59,7 @@ void add_windows(std::vector<OperationCase>& cases) {
     cases.push_back({"max 2x2, odd", pool(PoolKind::max, 2, 2, 0), {{2, 7, 5, 5}}});
     cases.push_back({"max 3x3 stride 1", pool(PoolKind::max, 3, 1, 1), {{1, 6, 6, 24}}});
     cases.push_back({"max rectangle", Pool{PoolKind::max, 1, 4, 1, 3, 0, 2}, {{2, 3, 11, 9}}});
-    cases.push_back({"max of a large window", pool(PoolKind::max, 18, 1, 9), {{1, 17, 19, 3}}});
+    cases.push_back({"max of a large window", pool(PoolKind::max, 17, 1, 8), {{1, 9, 10, 3}}});
     cases.push_back({"average 3x3 padded", pool(PoolKind::average, 3, 2, 1), {{2, 9, 8, 13}}});
     cases.push_back({"average 2x2", pool(PoolKind::average, 2, 2, 0), {{2, 8, 8, 32}}});
     cases.push_back({"global average", AdaptiveAveragePool{1, 1}, {{3, 7, 7, 40}}});
