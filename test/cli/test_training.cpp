@@ -166,7 +166,7 @@ TEST_CASE("a killed run goes on from its checkpoint at another number of ranks, 
     REQUIRE(divs::test::divs("train " + config(scratch, "whole") + plain).status == 0);
     // Slow enough that the kill comes in the middle of an epoch.
     const std::string victim = divs_command("train " + file + " --throttle 0=100", 2);
-    run_command("sh -c '" + victim + " & job=$!; for i in $(seq 400); do ls " + (scratch / "run").string() +
+    run_command("sh -c '" + victim + " & job=$!; while kill -0 $job; do ls " + (scratch / "run").string() +
                 "/step-*3.h5 >/dev/null 2>&1 && break; sleep 0.05; done; pkill -9 -P $job; wait $job'");
     const auto after_kill = newest(scratch, "run");
     CHECK(after_kill.info.step > 0);
@@ -184,7 +184,7 @@ TEST_CASE("a signal stops all ranks at one step with a checkpoint, and the run g
     const std::string file = config(scratch, "run");
     const std::string job = divs_command("train " + file + " --throttle 1=8", 2);
     const auto stopped = run_command(
-        "sh -c '" + job + " & job=$!; for i in $(seq 400); do grep -q step " + (scratch / "run").string() +
+        "sh -c '" + job + " & job=$!; while kill -0 $job; do grep -q step " + (scratch / "run").string() +
         "/metrics.jsonl 2>/dev/null && break; sleep 0.05; done; kill -USR1 $job; wait $job'");
     INFO(stopped.text());
     CHECK(stopped.status == 0);
