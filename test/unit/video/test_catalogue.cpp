@@ -242,7 +242,6 @@ VideoIndex odd_index(std::uint64_t seed) {
     index.frame_rate = {-1, 0};
     index.image = seed % 2, index.numbered = seed % 3 == 0;
     index.quarantine = seed % 5 ? "" : "because";
-    index.decoder_setup.assign(seed, std::byte{7});
     for (std::uint64_t i = 0; i < index.packets.size(); ++i) {
         PacketInfo& p = index.packets[i];
         if (random.below(4 + i, 3) == 0) p.pts = INT64_MAX, p.dts = INT64_MIN;
@@ -257,7 +256,6 @@ VideoIndex odd_index(std::uint64_t seed) {
 void require_same(const VideoIndex& a, const VideoIndex& b) {
     REQUIRE(a.path == b.path);
     REQUIRE(a.quarantine == b.quarantine);
-    REQUIRE(a.decoder_setup == b.decoder_setup);
     REQUIRE(std::tie(a.file_bytes, a.modified_ns, a.fingerprint, a.container, a.codec, a.pixel_format,
                      a.stream, a.width, a.height, a.image, a.numbered) ==
             std::tie(b.file_bytes, b.modified_ns, b.fingerprint, b.container, b.codec, b.pixel_format,
