@@ -164,8 +164,8 @@ TEST_CASE("a killed run goes on from its checkpoint at another number of ranks, 
     const std::string plain = " --set model.file=plain.model --set train.order=global";
     const std::string file = config(scratch, "run", "checkpoint_steps = 3\n") + plain;
     REQUIRE(divs::test::divs("train " + config(scratch, "whole") + plain).status == 0);
-    // Slow enough that the kill comes in the middle of an epoch.
-    const std::string victim = divs_command("train " + file + " --throttle 0=100", 2);
+    // It crawls once the checkpoint of step 3 is written, so that the kill comes in the middle of an epoch.
+    const std::string victim = divs_command("train " + file + " --throttle 0=1000@4", 2);
     run_command("sh -c '" + victim + " & job=$!; while kill -0 $job; do ls " + (scratch / "run").string() +
                 "/step-*3.h5 >/dev/null 2>&1 && break; sleep 0.05; done; pkill -9 -P $job; wait $job'");
     const auto after_kill = newest(scratch, "run");
