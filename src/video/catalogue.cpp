@@ -2,8 +2,8 @@
 #include <tuple>
 
 #include "divs/core/error.hpp"
+#include "divs/io/bytes.hpp"
 #include "divs/video/dataset.hpp"
-#include "hash.hpp"
 
 namespace divs::video {
 
@@ -115,22 +115,18 @@ class Planner {
 };
 
 std::uint64_t fingerprint_of(const Catalogue& catalogue) {
-    Hash64 hash;
-    auto add_text = [&](const std::string& text) {
-        hash.add({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
-    };
-    for (const std::string& name : catalogue.dataset.classes) add_text(name);
+    io::Hash64 hash;
+    auto add = [&](auto... numbers) { (hash.add(static_cast<std::uint64_t>(numbers)), ...); };
+    for (const std::string& name : catalogue.dataset.classes) hash.add(std::string_view(name));
     for (std::size_t i = 0; i < catalogue.files.size(); ++i) {
-        add_text(catalogue.dataset.files[i]);
-        hash.add(catalogue.files[i].fingerprint);
+        hash.add(std::string_view(catalogue.dataset.files[i]));
+        add(catalogue.files[i].fingerprint);
     }
     for (const Shard& shard : catalogue.shards)
-        hash.add(shard.file).add(shard.first_packet).add(shard.end_packet).add(shard.preroll_packets);
+        add(shard.file, shard.first_packet, shard.end_packet, shard.preroll_packets);
     for (const Sample& sample : catalogue.samples) {
-        hash.add(sample.shard)
-            .add(static_cast<std::uint64_t>(sample.label))
-            .add(static_cast<std::uint64_t>(sample.split));
-        for (const std::int64_t pts : sample.pts) hash.add(static_cast<std::uint64_t>(pts));
+        add(sample.shard, sample.label, sample.split);
+        for (const std::int64_t pts : sample.pts) add(pts);
     }
     return hash.value();
 }

@@ -38,14 +38,15 @@ bool header_suffices(const AVFormatContext& format, const AVStream& stream) {
 
 }  // namespace
 
-Demuxer::Demuxer(const std::string& path, const OpenLimits& limits) : path_(path) {
+Demuxer::Demuxer(const std::string& path, const OpenLimits& limits, std::optional<int> known_stream)
+    : path_(path) {
     OpenedFile file = open_file(path);
     io_ = std::move(file.io);
     container_ = file.format->name;
     if (file.image_codec != AV_CODEC_ID_NONE)
         open_image(file.image_codec);
     else
-        open_container(*file.format, limits);
+        open_container(*file.format, limits, known_stream);
 }
 
 void Demuxer::open_image(AVCodecID codec) {
@@ -55,7 +56,8 @@ void Demuxer::open_image(AVCodecID codec) {
     codec_->codec_id = codec;
 }
 
-void Demuxer::open_container(const AVInputFormat& format, const OpenLimits& limits) {
+void Demuxer::open_container(const AVInputFormat& format, const OpenLimits& limits,
+                             std::optional<int> known_stream) {
     format_.reset(av_made(avformat_alloc_context()));
     format_->pb = io_.get();
     format_->flags |= AVFMT_FLAG_CUSTOM_IO;
@@ -69,8 +71,12 @@ void Demuxer::open_container(const AVInputFormat& format, const OpenLimits& limi
     const DictionaryHandle options(raw);
     format_.reset(context);
     av_check(code, path_, "the header cannot be read");
-    find_parameters(limits);
-    choose_stream(limits);
+    if (known_stream && is_video(*known_stream)) {
+        use_stream(*known_stream, limits);
+    } else {
+        find_parameters(limits);
+        use_stream(largest_video_stream(), limits);
+    }
     discard_other_streams();
 }
 
@@ -97,21 +103,33 @@ void Demuxer::find_parameters(const OpenLimits& limits) {
     av_check(code, path_, "the streams cannot be recognised");
 }
 
-// The video stream with the most pixels, the first of equals; cover pictures of audio files do not count.
-void Demuxer::choose_stream(const OpenLimits& limits) {
-    std::int64_t most = -1;
-    for (unsigned i = 0; i < format_->nb_streams; ++i) {
-        const AVStream& stream = *format_->streams[i];
-        if (stream.codecpar->codec_type != AVMEDIA_TYPE_VIDEO) continue;
-        if (stream.disposition & AV_DISPOSITION_ATTACHED_PIC) continue;
-        const std::int64_t pixels = std::int64_t{stream.codecpar->width} * stream.codecpar->height;
-        if (pixels <= most) continue;
-        most = pixels;
-        stream_ = static_cast<int>(i);
-    }
-    if (most < 0) throw_error<InputError>("{}: no video stream among {} streams", path_, format_->nb_streams);
-    if (most > limits.max_pixels)
-        throw_error<InputError>("{}: pictures of {} pixels, the limit is {}", path_, most, limits.max_pixels);
+bool Demuxer::is_video(int number) const {
+    if (number < 0 || static_cast<unsigned>(number) >= format_->nb_streams) return false;
+    const AVStream& stream = *format_->streams[number];
+    return stream.codecpar->codec_type == AVMEDIA_TYPE_VIDEO &&
+           !(stream.disposition & AV_DISPOSITION_ATTACHED_PIC);
+}
+
+std::int64_t Demuxer::pixels_of(int number) const {
+    const AVCodecParameters& codec = *format_->streams[number]->codecpar;
+    return std::int64_t{codec.width} * codec.height;
+}
+
+// The first of equals; cover pictures of audio files do not count.
+int Demuxer::largest_video_stream() const {
+    int largest = -1;
+    for (int i = 0; i < static_cast<int>(format_->nb_streams); ++i)
+        if (is_video(i) && (largest < 0 || pixels_of(i) > pixels_of(largest))) largest = i;
+    if (largest < 0)
+        throw_error<InputError>("{}: no video stream among {} streams", path_, format_->nb_streams);
+    return largest;
+}
+
+void Demuxer::use_stream(int number, const OpenLimits& limits) {
+    stream_ = number;
+    if (pixels_of(number) > limits.max_pixels)
+        throw_error<InputError>("{}: pictures of {} pixels, the limit is {}", path_, pixels_of(number),
+                                limits.max_pixels);
     const AVStream& stream = *format_->streams[stream_];
     codec_.reset(av_made(avcodec_parameters_alloc()));
     av_check(avcodec_parameters_copy(codec_.get(), stream.codecpar), path_, "codec parameters");

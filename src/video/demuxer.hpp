@@ -1,6 +1,7 @@
 // A file opened for the packets of its video stream.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "av.hpp"
@@ -12,7 +13,9 @@ namespace divs::video {
 // Every error is an InputError that names the file.
 class Demuxer {
   public:
-    Demuxer(const std::string& path, const OpenLimits& limits);
+    // known_stream: the number of the video stream, where an index has it; then the file's first packets are
+    // not looked at and codec() may be incomplete.
+    Demuxer(const std::string& path, const OpenLimits& limits, std::optional<int> known_stream = {});
 
     // The next packet of the video stream in decode order; false at the end or where nothing more can be
     // read.
@@ -35,9 +38,13 @@ class Demuxer {
     const std::string& stopped() const noexcept { return stopped_; }
 
   private:
-    void open_container(const AVInputFormat& format, const OpenLimits& limits);
+    void open_container(const AVInputFormat& format, const OpenLimits& limits,
+                        std::optional<int> known_stream);
     void open_image(AVCodecID codec);
-    void choose_stream(const OpenLimits& limits);
+    int largest_video_stream() const;
+    void use_stream(int number, const OpenLimits& limits);
+    bool is_video(int number) const;
+    std::int64_t pixels_of(int number) const;
     void find_parameters(const OpenLimits& limits);
     void discard_other_streams();
     bool read_image(AVPacket& packet);

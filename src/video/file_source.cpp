@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <optional>
 #include <string_view>
 
+#include "codec_bytes.hpp"
 #include "demuxer.hpp"
 #include "fingerprint.hpp"
 #include "packet_source.hpp"
@@ -20,14 +22,18 @@ bool same_packet(const AVPacket& packet, const PacketInfo& info, bool exact_dts)
 
 enum class Seek { by_time, by_byte, none };
 
-// Raw streams are read from the start: the parser that cuts them into packets has no entry points.
 Seek seek_of(std::string_view container) {
-    if (container == "mpegts" || container == "mpeg") return Seek::by_byte;
-    for (const std::string_view name : {"mov", "matroska", "avi", "asf", "flv", "ogg", "nut"})
+    for (const std::string_view name : {"mpegts", "mpeg", "flv", "h264", "hevc", "mpegvideo", "m4v"})
+        if (container == name) return Seek::by_byte;
+    for (const std::string_view name : {"mov", "matroska", "avi", "asf", "ogg", "nut"})
         if (container.starts_with(name)) return Seek::by_time;
     return Seek::none;
 }
 
+// Reads the indexed packets of a shard from its file. Every packet is compared with the index, and gets its
+// times from there: what libav derives can differ behind a seek. Where the packet that is due does not come,
+// the file is opened anew, looked at as when it was indexed, and read from its start; only if it still does
+// not come, the file changed.
 class FileSource final : public PacketSource {
   public:
     FileSource(const VideoIndex& index, const Shard& shard, const OpenLimits& limits)
@@ -37,16 +43,14 @@ class FileSource final : public PacketSource {
           end_(shard.end_packet),
           spare_(make_packet()) {
         require_same_file();
-        open();
         stream_.path = index.path;
-        stream_.codec.reset(av_made(avcodec_parameters_alloc()));
-        av_check(avcodec_parameters_copy(stream_.codec.get(), &file_->codec()), index.path,
-                 "codec parameters");
+        stream_.codec = unpack_codec(index.decoder_setup, index.path);
         stream_.time_base = index.time_base;
         stream_.first_pts = index.first_pts();
         stream_.numbered = index.numbered;
         stream_.packets.assign(index.packets.begin() + next_, index.packets.begin() + end_);
         stream_.preroll_packets = shard.preroll_packets;
+        file_.emplace(index.path, limits, index.stream);
         if (next_ > 0 && !seek_to_start()) read_to_start();
     }
 
@@ -59,12 +63,14 @@ class FileSource final : public PacketSource {
             av_packet_unref(&packet);
             av_packet_move_ref(&packet, spare_.get());
         } else if (!file_->read(packet) || !is_packet(packet, next_)) {
-            // What follows a seek can differ from what one pass over the file gave; reading from the start
-            // cannot.
-            if (from_start_) changed(next_);
+            if (as_indexed_) changed(next_);
             read_to_start();
             if (!file_->read(packet) || !is_packet(packet, next_)) changed(next_);
         }
+        const PacketInfo& info = index_.packets[next_];
+        packet.pts = info.pts;
+        packet.dts = info.dts;
+        packet.duration = info.duration;
         ++next_;
         return true;
     }
@@ -86,36 +92,47 @@ class FileSource final : public PacketSource {
                                 file_->stopped().empty() ? "the file changed" : file_->stopped());
     }
 
-    void open() {
-        file_.emplace(index_.path, limits_);
-        from_start_ = true;
-    }
-
-    // Reads from the file's start up to the packet that is due.
+    // Reads from the file's start, opened as when it was indexed, up to the packet that is due.
     void read_to_start() {
-        open();
+        file_.emplace(index_.path, limits_);
+        as_indexed_ = true;
         for (std::uint32_t i = 0; i < next_; ++i)
             if (!file_->read(*spare_) || !is_packet(*spare_, i)) changed(i);
     }
 
-    // Seeks and reads on until the packet that is due, which then waits in spare_. False where it is not
-    // found.
-    bool seek_to_start() {
+    bool seek() {
         const PacketInfo& due = index_.packets[next_];
-        const Seek seek = seek_of(index_.container);
-        const std::int64_t time = due.dts != AV_NOPTS_VALUE ? due.dts : due.pts;
-        if (seek == Seek::none) return false;
-        from_start_ = false;
-        const bool went = seek == Seek::by_byte ? due.position >= 0 && file_->seek_byte(due.position)
-                                                : file_->seek_time(time);
-        if (!went) return false;
-        // A parser may first give the rest of what it landed in, so a few packets may be unknown.
+        switch (seek_of(index_.container)) {
+            case Seek::by_time:
+                return file_->seek_time(due.dts != AV_NOPTS_VALUE ? due.dts : due.pts);
+            case Seek::by_byte:
+                return seek_bytes();
+            case Seek::none:
+                break;
+        }
+        return false;
+    }
+
+    // To a few packets before the due one: a parser that lands inside a packet first gives what is left of
+    // it.
+    bool seek_bytes() {
+        constexpr std::uint32_t run_up = 4;
+        std::uint32_t from = next_ > run_up ? next_ - run_up : 0;
+        while (from > 0 && index_.packets[from].position < 0) --from;
+        return index_.packets[from].position >= 0 && file_->seek_byte(index_.packets[from].position);
+    }
+
+    // Seeks and reads on until the packet that is due, which then waits in spare_. False where it does not
+    // come.
+    bool seek_to_start() {
+        if (!seek()) return false;
         constexpr int most_unknown = 64;
+        const std::int64_t due = index_.packets[next_].position;
         int unknown = 0;
         while (file_->read(*spare_)) {
             if (is_packet(*spare_, next_)) return waiting_ = true;
-            if (spare_->pos > due.position && due.position >= 0 && spare_->pos >= 0) return false;
-            if (++unknown > most_unknown && !is_earlier(*spare_)) return false;
+            if (due >= 0 && spare_->pos > due) return false;
+            if (!is_earlier(*spare_) && ++unknown > most_unknown) return false;
         }
         return false;
     }
@@ -138,7 +155,8 @@ class FileSource final : public PacketSource {
     std::uint32_t next_, end_;  // packets of the file
     std::optional<Demuxer> file_;
     PacketHandle spare_;
-    bool waiting_ = false, from_start_ = true;
+    bool waiting_ = false;
+    bool as_indexed_ = false;  // read from its start, opened as when it was indexed
     ShardStream stream_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "codec_bytes.hpp"
 #include "demuxer.hpp"
 #include "fingerprint.hpp"
 #include "inspect.hpp"
@@ -80,6 +81,7 @@ void describe_stream(const Demuxer& file, const AVCodecParameters& codec, VideoI
     index.codec = avcodec_get_name(codec.codec_id);
     index.stream = file.stream();
     index.image = file.image();
+    index.decoder_setup = pack_codec(codec);
     index.time_base = file.time_base();
     index.frame_rate = file.frame_rate();
     index.width = codec.width;
@@ -175,6 +177,7 @@ VideoIndex index_video(const std::filesystem::path& file, const OpenLimits& limi
         const std::string name = index.path + ": ";
         if (index.quarantine.starts_with(name)) index.quarantine.erase(0, name.size());
         index.packets.clear();
+        index.decoder_setup.clear();
     }
     return index;
 }

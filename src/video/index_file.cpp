@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view magic = "DIVS index\n";
-constexpr std::uint64_t version = 1;
+constexpr std::uint64_t version = 2;
 
 // Differences wrap, so that any two times can stand side by side; small ones take one byte.
 std::uint64_t zigzag(std::uint64_t difference) noexcept {
@@ -92,6 +92,7 @@ void write_video(io::ByteWriter& out, const VideoIndex& video) {
     write_rational(out, video.time_base);
     write_rational(out, video.frame_rate);
     out.number((video.image ? 1U : 0U) | (video.numbered ? 2U : 0U));
+    out.raw(video.decoder_setup);
     out.number(video.packets.size());
     PacketColumns columns;
     for (const PacketInfo& packet : video.packets) columns.write(out, packet);
@@ -111,6 +112,8 @@ VideoIndex read_video(io::ByteReader& in) {
     const std::uint64_t flags = in.number();
     video.image = flags & 1;
     video.numbered = flags & 2;
+    const auto setup = in.raw();
+    video.decoder_setup.assign(setup.begin(), setup.end());
     const std::size_t packets = in.count(6);  // six numbers of a byte or more
     video.packets.reserve(packets);
     PacketColumns columns;

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <vector>
 
-#include "hash.hpp"
+#include "divs/io/bytes.hpp"
 
 namespace divs::video {
 namespace {
@@ -68,7 +68,9 @@ unsigned exp_golomb(const std::vector<std::uint8_t>& bytes, std::size_t bit) noe
 }
 
 std::uint64_t hash_of(Bytes unit) noexcept {
-    return Hash64().add(unit).value();
+    io::Hash64 hash;
+    hash.add(std::as_bytes(unit));
+    return hash.value();
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The index of a video: every packet of its video stream from one packet-only pass, and where decoding may start.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -50,7 +51,8 @@ struct VideoIndex {
     // The container's presentation times are missing, repeated or go back: the pts above were made from its dts or by
     // counting, rise strictly in decode order, and decoders give them to the frames in the order they come out.
     bool numbered = false;
-    std::vector<PacketInfo> packets;  // in decode order
+    std::vector<std::byte> decoder_setup;  // what a decoder must know of the stream, packed (pack_codec)
+    std::vector<PacketInfo> packets;       // in decode order
     std::string quarantine;   // why the file cannot be used; empty when it can
 
     std::int64_t first_pts() const noexcept;  // smallest pts; 0 without packets
