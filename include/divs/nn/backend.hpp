@@ -1,5 +1,5 @@
-// A backend plans operations for shapes and runs them. `reference` is the naive oracle, `cpu` runs on oneDNN and our
-// own loops, `cuda` comes as a plugin. All agree with `reference` to a stated relative error.
+// A backend plans operations for shapes and runs them. `reference` is the naive oracle, `cpu` runs on oneDNN
+// and our own loops, `cuda` comes as a plugin. All agree with `reference` to a stated relative error.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +13,9 @@
 
 namespace divs::nn {
 
-// What must be summed over ranks inside a layer. Calls come in one order, fixed by the model, on every rank and every
-// backend: a batch norm of C channels sums 1 + 2 C numbers forward (count, sums, sums of squares) and 2 C backward (sums
-// of the gradient, and of its product with the normalised input).
+// What must be summed over ranks inside a layer. Calls come in one order, fixed by the model, on every rank
+// and every backend: a batch norm of C channels sums 1 + 2 C numbers forward (count, sums, sums of squares)
+// and 2 C backward (sums of the gradient, and of its product with the normalised input).
 struct Reducer {
     virtual ~Reducer() = default;
     virtual void sum(std::span<double> values) = 0;  // blocks until the sum over ranks is in place
@@ -33,9 +33,6 @@ struct StepContext {
     std::uint64_t seed = 0, epoch = 0;
     std::span<const std::uint64_t> samples;  // sample of each clip in the batch
     int frames = 1;                          // frames a clip: row n belongs to samples[n / frames]
-    // Another number whenever the parameters have changed, so that a backend may keep what it derived from them; 0: they
-    // may have changed since the last call.
-    std::uint64_t parameters_version = 0;
 };
 
 // Spans of backend memory, in the order of parameter_shapes() / buffer_shapes().
@@ -43,8 +40,8 @@ struct Parameters {
     std::vector<std::span<float>> values, gradients, buffers;  // gradients empty in inference
 };
 
-// One operation planned for its input shapes. It may keep what its backward needs from its last forward (batch
-// statistics, argmax); the caller keeps inputs and outputs alive and unchanged between the two.
+// One operation planned for its input shapes. It may keep what its backward needs from its last forward
+// (batch statistics, argmax); the caller keeps inputs and outputs alive and unchanged between the two.
 class Operation {
   public:
     virtual ~Operation() = default;
@@ -55,23 +52,23 @@ class Operation {
     virtual void forward(std::span<const Tensor* const> inputs, Tensor& output, const Parameters& parameters,
                          const StepContext& step, float* workspace) = 0;
 
-    // Overwrites the parameter gradients, and the gradient of each input that is not null (same layout as the input).
-    // `output_gradient` has the layout of output() and may be overwritten.
-    virtual void backward(std::span<const Tensor* const> inputs, const Tensor& output, Tensor& output_gradient,
-                          std::span<Tensor* const> input_gradients, const Parameters& parameters,
-                          const StepContext& step, float* workspace) = 0;
+    // Overwrites the parameter gradients, and the gradient of each input that is not null (same layout as the
+    // input). `output_gradient` has the layout of output() and may be overwritten.
+    virtual void backward(std::span<const Tensor* const> inputs, const Tensor& output,
+                          Tensor& output_gradient, std::span<Tensor* const> input_gradients,
+                          const Parameters& parameters, const StepContext& step, float* workspace) = 0;
 
-    // What a rank without samples must still do so that the collectives of synchronised norms line up: the same
-    // reductions, with zeros. Most operations have none.
+    // What a rank without samples must still do so that the collectives of synchronised norms line up: the
+    // same reductions, with zeros. Most operations have none.
     virtual void forward_empty(const Parameters&) {}
     virtual void backward_empty(const Parameters&) {}
 };
 
 // Sum over the batch, so that batches of any size add up.
 struct LossSum {
-    double loss = 0;         // sum over samples of class weight x cross-entropy
-    double weight = 0;       // sum over samples of class weight (their number without weights)
-    std::int64_t correct = 0;// arg max equals label
+    double loss = 0;            // sum over samples of class weight x cross-entropy
+    double weight = 0;          // sum over samples of class weight (their number without weights)
+    std::int64_t correct = 0;   // arg max equals label
     int first_not_finite = -1;  // row of the first sample whose loss is not finite
 };
 
@@ -87,8 +84,9 @@ struct UpdateSettings {
     Optimizer optimizer = Optimizer::sgd;
     float learning_rate = 0.1F;
     float gradient_scale = 1;  // 1 / global weight x clipping factor: applied to the summed gradient
-    float weight_decay = 0;    // SGD: added to the gradient; AdamW: decoupled (Loshchilov, Hutter, arXiv 1711.05101)
-    float momentum = 0.9F;     // SGD; torch's form: v = m v + g, p -= lr v (or lr (g + m v) with nesterov)
+    float weight_decay =
+        0;  // SGD: added to the gradient; AdamW: decoupled (Loshchilov, Hutter, arXiv 1711.05101)
+    float momentum = 0.9F;  // SGD; torch's form: v = m v + g, p -= lr v (or lr (g + m v) with nesterov)
     bool nesterov = false;
     float beta1 = 0.9F, beta2 = 0.999F, epsilon = 1e-8F;  // AdamW
     std::int64_t step = 1;                                // from 1; AdamW's bias correction
@@ -100,7 +98,7 @@ class Backend {
     virtual std::string_view name() const noexcept = 0;
 
     virtual std::shared_ptr<Storage> allocate(std::size_t bytes) = 0;  // zeroed
-    virtual std::size_t bytes(const TensorDesc& desc) const = 0;       // in the desc's layout, padding included
+    virtual std::size_t bytes(const TensorDesc& desc) const = 0;  // in the desc's layout, padding included
 
     // Plans `op` for inputs of these shapes and layouts; the plan chooses the output's layout.
     virtual std::unique_ptr<Operation> plan(const Op& op, const std::vector<TensorDesc>& inputs,
@@ -117,15 +115,17 @@ class Backend {
     // target += source, both of one desc.
     virtual void accumulate(const Tensor& source, Tensor& target) = 0;
 
-    // Softmax cross-entropy of (N, 1, 1, classes) logits; gradient (same desc, may be null) of the *sum* of the losses.
-    // Label smoothing s: target = (1 - s) one-hot + s / classes; class weights scale as in torch (may be empty).
+    // Softmax cross-entropy of (N, 1, 1, classes) logits; gradient (same desc, may be null) of the *sum* of
+    // the losses. Label smoothing s: target = (1 - s) one-hot + s / classes; class weights scale as in torch
+    // (may be empty).
     virtual LossSum softmax_cross_entropy(const Tensor& logits, std::span<const std::int32_t> labels,
                                           std::span<const float> class_weights, float smoothing,
                                           Tensor* gradient) = 0;
 
     // Sum of squares over the arena, in double.
     virtual double squared_norm(std::span<const float> values) = 0;
-    // One pass over [parameters, gradients, state...] of equal length. state: momentum (SGD) or both moments (AdamW).
+    // One pass over [parameters, gradients, state...] of equal length. state: momentum (SGD) or both moments
+    // (AdamW).
     virtual void update(const UpdateSettings& settings, std::span<const UpdateRange> ranges,
                         std::span<float> parameters, std::span<const float> gradients,
                         std::span<const std::span<float>> state) = 0;
@@ -137,9 +137,9 @@ struct BackendOptions {
     bool deterministic = false;
 };
 
-// "cpu", "reference", or the name of a plugin ("cuda": libdivs_cuda.so in the folder that DIVS_PLUGINS names, beside the
-// program or in its library folder; see plugin.hpp).
-// Throws ConfigError when there is no such backend, Error with the loader's words when a plugin cannot be used here.
+// "cpu", "reference", or the name of a plugin ("cuda": libdivs_cuda.so in the folder that DIVS_PLUGINS names,
+// beside the program or in its library folder; see plugin.hpp). Throws ConfigError when there is no such
+// backend, Error with the loader's words when a plugin cannot be used here.
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options);
 
 }  // namespace divs::nn

@@ -1,12 +1,15 @@
-// Convolutions on oneDNN. Weights and their gradients lie (O, I, H, W) in the arenas and are packed into
-// oneDNN's own layout in the workspace; activations stay in blocks of channels from layer to layer.
+// Convolutions: Winograd's algorithm where it fits, oneDNN for the rest. Weights and their gradients lie (O,
+// I, H, W) in the arenas and are packed in the workspace; activations stay in blocks of channels from layer
+// to layer.
 #include <omp.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "divs/core/error.hpp"
 #include "onednn.hpp"
 #include "operation.hpp"
+#include "winograd.hpp"
 
 namespace divs::nn::cpu {
 namespace {
@@ -15,70 +18,127 @@ using onednn::Algorithm;
 using onednn::ConvolutionProblem;
 using onednn::Direction;
 
-// A convolution in one direction, with the reorders that it needs where its layouts are not those of the
-// tensors.
-class Pass {
+// One direction of a convolution, by one algorithm. in and out are gradients where the direction says so,
+// weights and bias too in backward_weights.
+class Route {
   public:
-    Pass(const ConvolutionProblem& problem, Direction direction)
-        : in_(view_of(problem.in, problem.in_block)),
+    virtual ~Route() = default;
+    virtual std::size_t workspace_bytes() const = 0;
+    virtual void run(float* in, float* weights, float* bias, float* out, float* workspace) const = 0;
+};
+
+class WinogradRoute final : public Route {
+  public:
+    WinogradRoute(const ConvolutionProblem& p, Direction direction, const Environment& env)
+        : winograd_(p.op, view_of(p.in, p.in_block), view_of(p.out, p.out_block),
+                    direction == Direction::forward         ? Winograd::Direction::forward
+                    : direction == Direction::backward_data ? Winograd::Direction::backward_data
+                                                            : Winograd::Direction::backward_weights,
+                    env) {}
+    std::size_t workspace_bytes() const override { return winograd_.workspace_bytes(); }
+    void run(float* in, float* weights, float*, float* out, float* workspace) const override {
+        winograd_.run(in, weights, out, workspace);
+    }
+
+  private:
+    Winograd winograd_;
+};
+
+// oneDNN, with the reorders that it needs where its layouts are not those of the tensors.
+class OneDnnRoute final : public Route {
+  public:
+    OneDnnRoute(const ConvolutionProblem& problem, Direction direction, onednn::Convolution convolution)
+        : direction_(direction),
+          in_(view_of(problem.in, problem.in_block)),
           out_(view_of(problem.out, problem.out_block)),
-          convolution_(choose(problem, direction)),
+          convolution_(std::move(convolution)),
           inner_in_(view_of(problem.in, convolution_.in_block())),
           inner_out_(view_of(problem.out, convolution_.out_block())) {}
 
-    const onednn::Convolution& convolution() const { return convolution_; }
-    const View& in() const { return inner_in_; }
-    const View& out() const { return inner_out_; }
-    bool copies_in() const { return inner_in_ != in_; }
-    bool copies_out() const { return inner_out_ != out_; }
+    std::size_t workspace_bytes() const override { return place(Scratch()).bytes; }
+
+    void run(float* in, float* weights, float* bias, float* out, float* workspace) const override {
+        const Places at = place(Scratch(workspace));
+        float* inner_in = at.in ? at.in : in;
+        float* inner_out = at.out ? at.out : out;
+        if (at.in && direction_ != Direction::backward_data) onednn::reorder(in_, in, inner_in_, inner_in);
+        if (at.out && direction_ != Direction::forward) onednn::reorder(out_, out, inner_out_, inner_out);
+        if (direction_ != Direction::backward_weights) convolution_.pack(weights, at.weights);
+        convolution_.run(inner_in, at.weights, bias, inner_out, at.scratchpad);
+        if (direction_ == Direction::backward_weights) convolution_.unpack(at.weights, weights);
+        if (at.in && direction_ == Direction::backward_data) onednn::reorder(inner_in_, inner_in, in_, in);
+        if (at.out && direction_ == Direction::forward) onednn::reorder(inner_out_, inner_out, out_, out);
+    }
 
   private:
-    // What runs with the tensors' own layouts, Winograd's algorithm first: where oneDNN has it (3x3, stride
-    // 1, AVX-512) it needs 2.25 to 4 times fewer multiplications, and was faster on every layer measured.
-    // Else oneDNN with layouts of its own choice, else whatever there is.
-    static onednn::Convolution choose(const ConvolutionProblem& problem, Direction direction) {
-        auto winograd = onednn::Convolution::plan(problem, direction, Algorithm::winograd);
-        if (winograd && is_fast(*winograd)) return std::move(*winograd);
-        auto given = onednn::Convolution::plan(problem, direction, Algorithm::direct);
-        if (given && is_fast(*given)) return std::move(*given);
-        ConvolutionProblem free = problem;
-        free.in_block = free.out_block = 0;
-        auto chosen = onednn::Convolution::plan(free, direction, Algorithm::direct);
-        if (chosen && chosen->in_block() && chosen->out_block() && (is_fast(*chosen) || !given))
-            return std::move(*chosen);
-        if (!given)
-            throw_error<Error>("oneDNN has no convolution of {} channels {}x{} to {}, kernel {}x{}",
-                               problem.in.c, problem.in.h, problem.in.w, problem.out.c, problem.op.kernel_h,
-                               problem.op.kernel_w);
-        return std::move(*given);
+    struct Places {
+        float *weights, *scratchpad, *in, *out;  // in and out: null where oneDNN uses the tensors themselves
+        std::size_t bytes;
+    };
+
+    Places place(Scratch scratch) const {
+        Places at{};
+        at.weights = scratch.take(convolution_.weights_bytes());
+        at.scratchpad = scratch.take(convolution_.scratchpad_bytes());
+        if (inner_in_ != in_) at.in = scratch.take(inner_in_.size() * sizeof(float));
+        if (inner_out_ != out_) at.out = scratch.take(inner_out_.size() * sizeof(float));
+        at.bytes = scratch.bytes();
+        return at;
     }
 
-    static bool is_fast(const onednn::Convolution& convolution) {
-        return convolution.in_block() && convolution.out_block() &&
-               !convolution.implementation().starts_with("ref");
-    }
-
+    Direction direction_;
     View in_, out_;
     onednn::Convolution convolution_;
     View inner_in_, inner_out_;
 };
 
+bool is_fast(const onednn::Convolution& convolution) {
+    return convolution.in_block() && convolution.out_block() &&
+           !convolution.implementation().starts_with("ref");
+}
+
+// oneDNN's direct algorithm with the tensors' own layouts where it has fast code for them, else with layouts
+// of its choice, else whatever there is.
+onednn::Convolution choose_direct(const ConvolutionProblem& problem, Direction direction) {
+    auto given = onednn::Convolution::plan(problem, direction, Algorithm::direct);
+    if (given && is_fast(*given)) return std::move(*given);
+    ConvolutionProblem free = problem;
+    free.in_block = free.out_block = 0;
+    auto chosen = onednn::Convolution::plan(free, direction, Algorithm::direct);
+    if (chosen && chosen->in_block() && chosen->out_block() && (is_fast(*chosen) || !given))
+        return std::move(*chosen);
+    if (!given)
+        throw_error<Error>("oneDNN has no convolution of {} channels {}x{} to {}, kernel {}x{}", problem.in.c,
+                           problem.in.h, problem.in.w, problem.out.c, problem.op.kernel_h,
+                           problem.op.kernel_w);
+    return std::move(*given);
+}
+
+// A fixed choice by shape, so that a run repeats. Measured on ResNet-18's layers: Winograd's algorithm wins
+// wherever it fits, and oneDNN's own (AVX-512, before its version 3) beats ours by a tenth to a third but for
+// weight gradients of few tiles.
+std::unique_ptr<Route> make_route(const ConvolutionProblem& p, Direction direction, const Environment& env) {
+    const View in = view_of(p.in, p.in_block), out = view_of(p.out, p.out_block);
+    if (Winograd::fits(p.op, in, out, *env.kernels)) {
+        auto theirs = onednn::Convolution::plan(p, direction, Algorithm::winograd);
+        const bool few = direction == Direction::backward_weights && Winograd::tiles(out) <= 64;
+        if (!theirs || !is_fast(*theirs) || few) return std::make_unique<WinogradRoute>(p, direction, env);
+        return std::make_unique<OneDnnRoute>(p, direction, std::move(*theirs));
+    }
+    return std::make_unique<OneDnnRoute>(p, direction, choose_direct(p, direction));
+}
+
 class ConvolutionOperation final : public Operation {
   public:
     ConvolutionOperation(const ConvolutionProblem& problem, const PlanOptions& options,
                          const Environment& env)
-        : op_(problem.op),
-          threads_(env.options.threads),
-          in_(view_of(problem.in, problem.in_block)),
-          out_(view_of(problem.out, problem.out_block)),
-          output_(make_desc(problem.out, problem.out_block)) {
-        omp_set_num_threads(threads_);
-        forward_.emplace(problem, Direction::forward);
+        : op_(problem.op), threads_(env.options.threads), output_(make_desc(problem.out, problem.out_block)) {
+        forward_ = make_route(problem, Direction::forward, env);
         if (options.training && options.parameter_gradients)
-            weights_.emplace(problem, Direction::backward_weights);
-        if (wants_gradient(options, 0)) data_.emplace(problem, Direction::backward_data);
-        for (const auto* pass : {&forward_, &weights_, &data_})
-            if (*pass) workspace_ = std::max(workspace_, place(**pass, Scratch()).bytes);
+            weights_ = make_route(problem, Direction::backward_weights, env);
+        if (wants_gradient(options, 0)) data_ = make_route(problem, Direction::backward_data, env);
+        for (const auto* route : {&forward_, &weights_, &data_})
+            if (*route) workspace_ = std::max(workspace_, (*route)->workspace_bytes());
     }
 
     const TensorDesc& output() const noexcept override { return output_; }
@@ -87,70 +147,31 @@ class ConvolutionOperation final : public Operation {
     void forward(std::span<const Tensor* const> inputs, Tensor& output, const Parameters& parameters,
                  const StepContext&, float* workspace) override {
         omp_set_num_threads(threads_);
-        const Places at = place(*forward_, Scratch(workspace));
-        float* in = bring(forward_->copies_in(), in_, inputs[0]->data(), forward_->in(), at.in);
-        float* out = forward_->copies_out() ? at.out : output.data();
-        forward_->convolution().pack(parameters.values[0].data(), at.weights);
-        forward_->convolution().run(in, at.weights, op_.bias ? parameters.values[1].data() : nullptr, out,
-                                    at.scratchpad);
-        if (forward_->copies_out()) onednn::reorder(forward_->out(), out, out_, output.data());
+        forward_->run(inputs[0]->data(), parameters.values[0].data(), bias_of(parameters.values),
+                      output.data(), workspace);
     }
 
     void backward(std::span<const Tensor* const> inputs, const Tensor&, Tensor& output_gradient,
                   std::span<Tensor* const> input_gradients, const Parameters& parameters, const StepContext&,
                   float* workspace) override {
         omp_set_num_threads(threads_);
-        if (weights_) backward_weights(*inputs[0], output_gradient, parameters, workspace);
-        if (input_gradients[0]) backward_data(*input_gradients[0], output_gradient, parameters, workspace);
+        if (weights_)
+            weights_->run(inputs[0]->data(), parameters.gradients[0].data(), bias_of(parameters.gradients),
+                          output_gradient.data(), workspace);
+        if (input_gradients[0])
+            data_->run(input_gradients[0]->data(), parameters.values[0].data(), nullptr,
+                       output_gradient.data(), workspace);
     }
 
   private:
-    struct Places {
-        float *weights, *scratchpad, *in, *out;
-        std::size_t bytes;
-    };
-
-    static Places place(const Pass& pass, Scratch scratch) {
-        Places at{};
-        at.weights = scratch.take(pass.convolution().weights_bytes());
-        at.scratchpad = scratch.take(pass.convolution().scratchpad_bytes());
-        if (pass.copies_in()) at.in = scratch.take(pass.in().size() * sizeof(float));
-        if (pass.copies_out()) at.out = scratch.take(pass.out().size() * sizeof(float));
-        at.bytes = scratch.bytes();
-        return at;
-    }
-
-    static float* bring(bool copies, const View& from, float* data, const View& to, float* copy) {
-        if (!copies) return data;
-        onednn::reorder(from, data, to, copy);
-        return copy;
-    }
-
-    void backward_weights(const Tensor& input, Tensor& output_gradient, const Parameters& parameters,
-                          float* workspace) {
-        const Places at = place(*weights_, Scratch(workspace));
-        float* in = bring(weights_->copies_in(), in_, input.data(), weights_->in(), at.in);
-        float* out = bring(weights_->copies_out(), out_, output_gradient.data(), weights_->out(), at.out);
-        weights_->convolution().run(in, at.weights, op_.bias ? parameters.gradients[1].data() : nullptr, out,
-                                    at.scratchpad);
-        weights_->convolution().unpack(at.weights, parameters.gradients[0].data());
-    }
-
-    void backward_data(Tensor& input_gradient, Tensor& output_gradient, const Parameters& parameters,
-                       float* workspace) {
-        const Places at = place(*data_, Scratch(workspace));
-        float* out = bring(data_->copies_out(), out_, output_gradient.data(), data_->out(), at.out);
-        float* in = data_->copies_in() ? at.in : input_gradient.data();
-        data_->convolution().pack(parameters.values[0].data(), at.weights);
-        data_->convolution().run(in, at.weights, nullptr, out, at.scratchpad);
-        if (data_->copies_in()) onednn::reorder(data_->in(), in, in_, input_gradient.data());
+    float* bias_of(const std::vector<std::span<float>>& spans) const {
+        return op_.bias ? spans[1].data() : nullptr;
     }
 
     Conv2d op_;
     int threads_;
-    View in_, out_;
     TensorDesc output_;
-    std::optional<Pass> forward_, data_, weights_;
+    std::unique_ptr<Route> forward_, data_, weights_;
     std::size_t workspace_ = 0;
 };
 

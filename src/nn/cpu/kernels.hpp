@@ -25,6 +25,27 @@ struct AdamwStep {
     float correction1, correction2;  // 1 / (1 - beta1^t), 1 / sqrt(1 - beta2^t)
 };
 
+// Where a tile of Winograd's algorithm starts in an image; it may reach beyond the image on every side.
+struct WinogradTile {
+    int y, x, height, width;
+};
+
+// F(4x4, 3x3) on the kernels' block of channels ("lanes"). The 36 numbers of a tile lie `stride` floats
+// apart; a panel is one or two blocks of output channels side by side.
+struct WinogradKernels {
+    void (*input)(const float* image, const WinogradTile& tile, float* v, std::size_t stride);   // 6x6 pixels
+    void (*output)(const float* m, std::size_t stride, float* image, const WinogradTile& tile);  // 4x4 pixels
+    void (*output_gradient)(const float* image, const WinogradTile& tile, float* m, std::size_t stride);
+    void (*weights)(const float* taps, float* u, std::size_t stride);  // (9, lanes)
+    void (*weights_gradient)(const float* u, std::size_t stride, float* taps);
+    // m (tiles, panel) = v (blocks, tiles, lanes) u (blocks x lanes, panel); [0]: panels of one block, [1]:
+    // of two.
+    void (*product[2])(const float* v, std::size_t block_stride, std::size_t blocks, const float* u, float* m,
+                       std::size_t tiles);
+    // u (lanes, panel) (+)= v (tiles, lanes)^T m (tiles, panel).
+    void (*product_gradient[2])(const float* v, const float* m, std::size_t tiles, float* u, bool add);
+};
+
 struct Kernels {
     const char* name;
     int block;  // channels a block that suit the vectors
@@ -67,13 +88,16 @@ struct Kernels {
     void (*adamw)(const AdamwStep& step, float* parameters, const float* gradients, float* first,
                   float* second, std::size_t n);
     double (*squares)(const float* x, std::size_t n);  // sum of squares
+
+    WinogradKernels winograd;
 };
 
 const Kernels& generic_kernels();
 const Kernels& avx2_kernels();
 const Kernels& avx512_kernels();
 
-// The best that this processor runs.
+// The best that this processor runs, or at most what the environment's DIVS_CPU_ISA names: avx512, avx2 or
+// generic.
 const Kernels& kernels();
 
 }  // namespace divs::nn::cpu

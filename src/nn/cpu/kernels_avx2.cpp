@@ -1,10 +1,9 @@
-#include "kernels.hpp"
-#include "kernels_body.hpp"
+#include "kernels_table.hpp"
 
 namespace divs::nn::cpu {
 
 const Kernels& avx2_kernels() {
-    static constexpr Kernels all = table("avx2", 8);
+    static constexpr Kernels all = table<8>("avx2");
     return all;
 }
 

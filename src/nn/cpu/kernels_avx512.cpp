@@ -1,10 +1,9 @@
-#include "kernels.hpp"
-#include "kernels_body.hpp"
+#include "kernels_table.hpp"
 
 namespace divs::nn::cpu {
 
 const Kernels& avx512_kernels() {
-    static constexpr Kernels all = table("avx512", 16);
+    static constexpr Kernels all = table<16>("avx512");
     return all;
 }
 

@@ -6,6 +6,7 @@ using divs::nn::cpu::AdamwStep;
 using divs::nn::cpu::Curve;
 using divs::nn::cpu::PoolWindow;
 using divs::nn::cpu::SgdStep;
+using divs::nn::cpu::WinogradTile;
 using std::size_t;
 
 constexpr size_t chunk = 64;   // pixels that are summed in float before they join a double
@@ -343,27 +344,6 @@ double squares(const float* x, size_t n) {
 #pragma omp simd reduction(+ : sum)
     for (size_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
     return sum;
-}
-
-constexpr divs::nn::cpu::Kernels table(const char* name, int block) {
-    return {name,
-            block,
-            norm_measure,
-            norm_apply,
-            norm_sums,
-            norm_gradient,
-            add,
-            curve_gradient,
-            accumulate,
-            scale,
-            add_scaled,
-            max_pool,
-            max_pool_gradient,
-            average_pool,
-            average_pool_gradient,
-            sgd,
-            adamw,
-            squares};
 }
 
 }  // namespace

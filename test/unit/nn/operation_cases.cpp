@@ -9,6 +9,11 @@ void add_convolutions(std::vector<OperationCase>& cases) {
     cases.push_back({"1x1 stride 2", conv(32, 1, 2), {{2, 9, 9, 16}}});
     cases.push_back({"3x3 same", conv(32, 3, 1, 1), {{2, 12, 12, 16}}});
     cases.push_back({"3x3 same, 64 channels", conv(64, 3, 1, 1), {{2, 14, 14, 64}}});
+    cases.push_back({"3x3, ragged tiles", conv(48, 3, 1, 1), {{5, 13, 10, 32}}});
+    cases.push_back({"3x3, no padding", conv(40, 3, 1, 0), {{4, 15, 14, 24}}});
+    cases.push_back({"3x3, padding 2", conv(16, 3, 1, 2), {{6, 9, 9, 16}}});
+    cases.push_back({"3x3, many tiles", conv(24, 3, 1, 1), {{9, 24, 24, 16}}});
+    cases.push_back({"3x3, padding 0 and 2", rectangle(16, 3, 3, 1, 1, 0, 2), {{8, 9, 7, 16}}});
     cases.push_back({"3x3 odd channels", conv(20, 3, 1, 1), {{2, 7, 9, 13}}});
     cases.push_back({"3x3 stride 2 padded", conv(16, 3, 2, 1), {{3, 11, 13, 8}}});
     cases.push_back({"3x3 stride 2, even size", conv(48, 3, 2, 1), {{2, 14, 14, 32}}});
