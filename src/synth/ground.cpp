@@ -112,9 +112,10 @@ void GroundEffects::add_shadow(const Camera& camera, const Vehicle& vehicle, con
             std::min(14.0F, 0.85F * static_cast<float>(vehicle.height) / conditions_.to_sun.z);
         way = {-dot(conditions_.to_sun, pose.forward) * reach, -dot(conditions_.to_sun, pose.left) * reach};
     }
-    const Outline cast = swept(half_length * 0.94F, half_width * 0.94F, way);
-    const Outline under = swept(half_length * 0.97F, half_width * 0.97F, {});
-    const float spread = std::min(0.9F, half_width);  // of the contact shadow
+    const float slim = vehicle.kind == VehicleClass::motorbike ? 0.55F : 0.95F;  // a rider is no box
+    const Outline cast = swept(half_length * 0.94F, half_width * slim, way);
+    const Outline under = swept(half_length * 0.97F, half_width * slim, {});
+    const float spread = std::min(0.9F, half_width * slim);  // of the contact shadow
     const PixelBox box =
         area(camera, pose, -half_length - spread + std::min(0.0F, way.x),
              half_length + spread + std::max(0.0F, way.x), -half_width - spread + std::min(0.0F, way.y),

@@ -17,7 +17,7 @@ struct LevelTarget {
     double density, low, high;
 };
 
-constexpr LevelTarget targets[] = {{0.4, 0, 1.5}, {8.5, 5, 11.5}, {21, 16.5, 26}, {43, 34, 53}, {90, 70, 1e9}};
+constexpr LevelTarget targets[] = {{0.1, 0, 0.5}, {8, 5, 10.5}, {21, 17, 24.5}, {48, 41, 56}, {98, 82, 1e9}};
 constexpr int attempts = 24;
 
 std::vector<double> frame_times(const SynthOptions& o, int video) {

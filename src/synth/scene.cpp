@@ -12,9 +12,10 @@ namespace {
 constexpr float degrees = std::numbers::pi_v<float> / 180;
 
 void lay_road(Scene& scene, Draw& draw) {
-    const int each[] = {2, 2, 2, 3, 3, 4};
+    const int each[] = {2, 2, 3, 3};
     const bool one_way = draw.chance(0.15);
-    const int away = draw.pick(each) + (one_way ? 1 : 0), toward = one_way ? 0 : std::clamp(away + draw.below(3) - 1, 2, 4);
+    const int away = draw.pick(each) + (one_way ? 1 : 0),
+              toward = one_way ? 0 : std::clamp(away + draw.below(3) - 1, 2, 3);
     scene.lane_width = draw.range(3.2, 3.75);
     const bool wide_median = away + toward > 2 && draw.chance(0.7);
     const float half_median = toward == 0 ? 0.0F : wide_median ? draw.range(0.8, 2.5) : 0.15F;
@@ -64,16 +65,16 @@ struct Mount {
 Mount random_mount(const Scene& scene, Draw& draw) {
     const float middle = (scene.left + scene.right) / 2, half = (scene.right - scene.left) / 2;
     const float place = draw.range(0, 1), side = draw.chance(0.5) ? 1.0F : -1.0F;
-    if (place < 0.4F) {
-        const float d = middle + side * half * draw.range(0, 0.7);
-        return {d, draw.range(7, 10), draw.range(40, 56), draw.range(0.02, 0.2)};
+    if (place < 0.45F) {
+        const float d = middle + side * half * draw.range(0, 0.6);
+        return {d, draw.range(8, 11), draw.range(42, 54), draw.range(0.02, 0.16)};
     }
-    if (place < 0.8F) {
-        const float d = middle + side * (half + draw.range(1.5, 5));
-        return {d, draw.range(8, 12), draw.range(40, 56), draw.range(0, 0.18)};
+    if (place < 0.85F) {
+        const float d = middle + side * (half + draw.range(1, 4));
+        return {d, draw.range(8.5, 12), draw.range(42, 54), draw.range(0.02, 0.15)};
     }
-    const float d = middle + side * half * draw.range(0, 1.4);
-    return {d, draw.range(12, 18), draw.range(36, 52), draw.range(-0.12, 0.12)};
+    const float d = middle + side * half * draw.range(0, 1.2);
+    return {d, draw.range(12, 16), draw.range(38, 50), draw.range(-0.06, 0.1)};
 }
 
 struct Aim {
@@ -168,7 +169,7 @@ void light_night(Conditions& c, Draw& draw) {
     const Vec3 lamps[] = {{0.55F, 0.36F, 0.12F}, {0.50F, 0.42F, 0.30F}, {0.38F, 0.42F, 0.48F}};
     c.lamp = draw.pick(lamps) * draw.range(0.4, 1.0);
     c.headlights = true;
-    c.exposure = draw.range(1.2, 2.4);
+    c.exposure = draw.range(1.5, 2.6);
     c.noise = draw.range(2, 6);
 }
 
@@ -195,11 +196,11 @@ Conditions make_conditions(std::uint64_t seed, std::uint64_t video, Daylight day
     if (daylight == Daylight::dusk) light_dusk(c, draw);
     if (daylight == Daylight::night) light_night(c, draw);
     c.haze = mix(c.sky_low, c.sky_high, 0.2F);
-    c.haze_density = draw.range(0.0003, 0.0025) + c.rain * draw.range(0.002, 0.006);
+    c.haze_density = draw.range(0.0003, 0.002) + c.rain * draw.range(0.001, 0.004);
     if (rain) c.headlights = true;
     c.exposure *= draw.range(0.75, 1.35);
     c.gamma = draw.range(1.8, 2.3);
-    c.saturation = draw.chance(daylight == Daylight::night ? 0.35 : 0.06) ? 0.0F : draw.range(0.55, 1.2);
+    c.saturation = draw.chance(daylight == Daylight::night ? 0.2 : 0.04) ? 0.0F : draw.range(0.55, 1.2);
     c.balance = draw.colour({0.9F, 0.95F, 0.88F}, {1.1F, 1.03F, 1.12F});
     c.shake = draw.chance(0.5) ? draw.range(0.2, 1.6) : draw.range(0, 0.2);
     return c;

@@ -10,7 +10,7 @@ namespace {
 
 struct Turned {
     float c, s;
-    explicit Turned(float yaw) : c(std::cos(yaw)), s(std::sin(yaw)) {}
+    explicit Turned(const Solid& solid) : c(solid.cosine), s(solid.sine) {}
     Vec3 to_local(Vec3 v) const noexcept { return {v.x * c - v.y * s, v.x * s + v.y * c, v.z}; }
     Vec3 to_world(Vec3 v) const noexcept { return {v.x * c + v.y * s, -v.x * s + v.y * c, v.z}; }
 };
@@ -56,7 +56,8 @@ struct Builder {
     void box(Surface surface, RoadPoint at, float bottom, Vec3 half, Vec3 colour) {
         Vec3 centre = scene.line.at(at);
         centre.z = bottom + half.z;
-        solids.push_back({surface, centre, half, scene.line.heading(at.s), colour,
+        const float heading = scene.line.heading(at.s);
+        solids.push_back({surface, centre, half, std::cos(heading), std::sin(heading), colour,
                           static_cast<std::uint32_t>(draw.bits())});
     }
     // True where a solid that reaches `reach` metres sideways would stand in the camera's way.
@@ -73,7 +74,15 @@ struct Builder {
         const Vec3 green = draw.colour({0.04F, 0.09F, 0.02F}, {0.13F, 0.19F, 0.06F});
         if (in_the_way(at, radius)) return;
         box(Surface::bark, at, 0, {0.16F, 0.16F, trunk / 2 + 0.4F}, {0.10F, 0.075F, 0.05F});
-        box(Surface::foliage, at, trunk, {radius, radius, radius * tall}, green);
+        box(Surface::foliage, at, trunk, {radius * 0.8F, radius * 0.8F, radius * tall * 0.85F}, green);
+        for (int lobe = 0; lobe < 3; ++lobe) {
+            const RoadPoint beside{at.s + draw.range(-0.5, 0.5) * radius,
+                                   at.d + draw.range(-0.5, 0.5) * radius};
+            const float size = radius * draw.range(0.45, 0.7);
+            const float bottom = trunk + draw.range(0.1, 1.5) * radius * tall * 0.6F;
+            box(Surface::foliage, beside, bottom, {size, size, size * draw.range(0.8, 1.1)},
+                green * draw.range(0.8, 1.25));
+        }
     }
     void building(RoadPoint at, float width, float depth, float height) {
         const Vec3 walls[] = {{0.45F, 0.42F, 0.38F}, {0.38F, 0.24F, 0.18F}, {0.55F, 0.53F, 0.5F},
@@ -140,7 +149,7 @@ struct Builder {
 }  // namespace
 
 std::optional<Hit> intersect(const Solid& solid, Vec3 origin, Vec3 direction) noexcept {
-    const Turned turn(solid.yaw);
+    const Turned turn(solid);
     const Vec3 o = turn.to_local(origin - solid.centre), v = turn.to_local(direction);
     return solid.surface == Surface::foliage ? hit_ellipsoid(solid, turn, o, v) : hit_box(solid, turn, o, v);
 }

@@ -14,8 +14,8 @@ enum class Surface : std::uint8_t { facade, foliage, bark, metal, concrete, sign
 // A box, or for foliage the ellipsoid in it, turned about the vertical.
 struct Solid {
     Surface surface = Surface::metal;
-    Vec3 centre, half;  // metres
-    float yaw = 0;      // radians to the right
+    Vec3 centre, half;           // metres
+    float cosine = 1, sine = 0;  // of its turn about the vertical, to the right
     Vec3 colour{0.4F, 0.4F, 0.4F};
     std::uint32_t seed = 0;
 };

@@ -19,25 +19,25 @@ inline constexpr std::array level_names{std::string_view("empty"), std::string_v
                                         std::string_view("medium"), std::string_view("high"),
                                         std::string_view("jam")};
 // A level reaches from its own bound to the next one's.
-inline constexpr std::array<double, 5> level_bounds{0, 2.5, 14, 30, 60};
+inline constexpr std::array<double, 5> level_bounds{0, 2, 13, 32, 68};
 Level level_of(double density) noexcept;
 
 enum class Task { level, vehicles };  // congestion of clips | class of single vehicles, as image crops
 
 struct SynthOptions {
     Task task = Task::level;
-    int videos = 150;
-    double seconds = 4;             // of each video
+    int videos = 240;
+    double seconds = 3;             // of each video
     int width = 320, height = 180;  // even
-    double fps = 15;
+    double fps = 12;
     std::uint64_t seed = 1;
-    int scenes = 0;                                                  // cameras; 0: one for every two videos
-    double val_share = 0.2, test_share = 0.1;                        // of the scenes
-    double night_share = 0.25, dusk_share = 0.15, rain_share = 0.2;  // of the videos
-    double interval = 2;         // seconds that a congestion level is stated for
+    int scenes = 0;                                                 // cameras; 0: one for every two videos
+    double val_share = 0.2, test_share = 0.1;                       // of the scenes
+    double night_share = 0.2, dusk_share = 0.1, rain_share = 0.15;  // of the videos
+    double interval = 1.5;       // seconds that a congestion level is stated for
     bool variable_rate = false;  // irregular frame times
     std::string codec = "h264", container = "mp4";
-    int gop = 30;
+    int gop = 24;
     bool open_gop = false;
     int bframes = 2;
     int quality = 26;
