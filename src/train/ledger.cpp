@@ -234,8 +234,8 @@ SampleLedger::Proof SampleLedger::prove() const {
     }
     proof.complete = proof.consistent && left() == 0;
     if (used_count_ || skipped_count_ || history_.empty())
-        proof.text += fmt::format("epoch {}: {} of {} samples used once, {} skipped, {} to come\n", epoch_ + 1,
-                                  used_count_, slots_, skipped_count_, left());
+        proof.text += fmt::format("epoch {}: {} of {} samples used once, {} skipped, {} to come\n",
+                                  epoch_ + 1, used_count_, slots_, skipped_count_, left());
     std::map<std::string_view, std::uint64_t> by_reason;
     for (const auto& [sample, reason] : reasons_) ++by_reason[reason];
     for (const auto& [reason, times] : by_reason)

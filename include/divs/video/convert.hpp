@@ -25,15 +25,18 @@ struct View {
 };
 
 // Resizes with a triangle filter whose support grows with the scale (anti-aliased bilinear, as PIL's and swscale's
-// "bilinear" do). Checked against swscale.
+// "bilinear" do), cut at the picture's border. Matrix and range are the frame's; where it does not say, BT.709 from 720
+// lines on and BT.601 below, limited range but for JPEG and grey formats. Chroma samples are taken to lie in the middle
+// of the pixels they belong to. Within one level of the exact result, and the same bytes on every processor; checked
+// against swscale.
 class Converter {
   public:
     Converter(int out_width, int out_height);
     ~Converter();
     Converter(Converter&&) noexcept;
 
-    // rgb: (out_height, out_width, 3), 8 bit. Any pixel format that libav knows; YUV 4:2:0 8 bit runs on the fast path,
-    // the others pass through one libswscale conversion first.
+    // rgb: (out_height, out_width, 3), 8 bit. Any pixel format that libav knows: those with 8 bits a channel are read as
+    // they are, the others pass through one libswscale conversion first. InputError for what cannot be read.
     void convert(const AVFrame& frame, const View& view, std::span<std::uint8_t> rgb);
 
   private:
