@@ -16,7 +16,7 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_
 settings=(--set "data.dataset=$out/data" --set "train.folder=$out/run")
 
 echo "== Rendering traffic into $out/data"
-[ -f "$out/data/dataset.toml" ] || "$divs" synth "$out/data"
+[ -f "$out/data/labels.tsv" ] || "$divs" synth "$out/data"
 echo "== Training on two ranks"
 mpirun -n 2 "$divs" train "$here/quickstart.toml" "${settings[@]}"
 echo "== Evaluating on the held-back split"

@@ -124,7 +124,10 @@ void add_export(CLI::App& app, Common&) {
         ->check(CLI::Range(8, 4096));
     command.add_option("--frames", arguments->frames, "frames of a clip, of a fresh model")
         ->check(CLI::Range(1, 256));
-    command.callback([arguments] { run_export(*arguments); });
+    command.callback([arguments] {
+        require_one_process("export");
+        run_export(*arguments);
+    });
 }
 
 void add_import(CLI::App& app, Common&) {
@@ -133,7 +136,10 @@ void add_import(CLI::App& app, Common&) {
     auto arguments = std::make_shared<ImportArguments>();
     command.add_option("file", arguments->file, "a file that divs export wrote")->required();
     command.add_option("folder", arguments->folder, "the new run's folder (train.folder)")->required();
-    command.callback([arguments] { run_import(*arguments); });
+    command.callback([arguments] {
+        require_one_process("import");
+        run_import(*arguments);
+    });
 }
 
 }  // namespace divs::cli

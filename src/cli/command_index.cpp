@@ -198,7 +198,10 @@ void add_index(CLI::App& app, Common& common) {
     command.add_flag("--again", arguments->again, "index all files, whatever the saved index has");
     command.add_option("--json", arguments->json,
                        "write the figures there as well; -: print them instead of the table");
-    command.callback([&common, arguments] { run_index(common, *arguments); });
+    command.callback([&common, arguments] {
+        require_one_process("index");
+        run_index(common, *arguments);
+    });
 }
 
 }  // namespace divs::cli

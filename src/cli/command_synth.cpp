@@ -100,7 +100,10 @@ void add_synth(CLI::App& app, Common&) {
     command->add_option("--threads", s.threads, "videos rendered at once; 0: one for each core");
     command->add_flag("--preview", s.preview, "write a contact sheet, preview.png");
     command->add_flag("--force", s.force, "write into a folder that holds something else");
-    command->callback([o] { run(*o); });
+    command->callback([o] {
+        require_one_process("synth");
+        run(*o);
+    });
 }
 
 }  // namespace divs::cli

@@ -15,6 +15,9 @@ struct Common {
     std::vector<std::string> overrides;  // --set section.key=value
 };
 
+// ConfigError where a launcher started several processes of a command that is one.
+void require_one_process(const char* command);
+
 void add_analyze(CLI::App& app, Common& common);
 void add_bench(CLI::App& app, Common& common);
 void add_eval(CLI::App& app, Common& common);

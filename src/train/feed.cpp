@@ -92,12 +92,7 @@ void ClipFeed::work() {
 
 void ClipFeed::account(const video::DecodeCounts& read) {
     std::lock_guard lock(mutex_);
-    video::DecodeCounts& sum = counts_.decode;
-    sum.packets += read.packets;
-    sum.frames += read.frames;
-    sum.damaged_packets += read.damaged_packets;
-    sum.corrupt_frames += read.corrupt_frames;
-    sum.preroll_frames += read.preroll_frames;
+    counts_.decode += read;
 }
 
 void ClipFeed::read(const Lease& lease) {

@@ -72,11 +72,7 @@ bool Run::train_epoch() {
         const FeedCounts counts = epoch.counts();
         feed_total_.clips += counts.clips;
         feed_total_.seconds += counts.seconds;
-        feed_total_.decode.packets += counts.decode.packets;
-        feed_total_.decode.frames += counts.decode.frames;
-        feed_total_.decode.damaged_packets += counts.decode.damaged_packets;
-        feed_total_.decode.corrupt_frames += counts.decode.corrupt_frames;
-        feed_total_.decode.preroll_frames += counts.decode.preroll_frames;
+        feed_total_.decode += counts.decode;
         feed_peak_ = std::max(feed_peak_, epoch.peak_bytes());
         if (!epoch.finished()) return false;
     }

@@ -1,4 +1,6 @@
 // What a run says at its end: which stage limited it, what travelled where, and the proof of its samples.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -30,7 +32,9 @@ enum Fact {
     damaged,
     corrupt,
     preroll,
+    shard_frames,
     peak_queue,
+    peak_memory,
     bytes_edge,
     bytes_cluster,
     bytes_centre,
@@ -43,6 +47,18 @@ Facts sum_of(const std::vector<Facts>& ranks) {
     for (const Facts& rank : ranks)
         for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += rank[i];
     return sum;
+}
+
+double most_of(const std::vector<Facts>& ranks, Fact fact) {
+    double most = 0;
+    for (const Facts& rank : ranks) most = std::max(most, rank[fact]);
+    return most;
+}
+
+std::uint64_t peak_resident_bytes() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
 
 std::string limiting_stage(const Facts& f) {
@@ -81,7 +97,9 @@ void Run::summarise(bool finished) {
     mine[damaged] = static_cast<double>(feed_total_.decode.damaged_packets);
     mine[corrupt] = static_cast<double>(feed_total_.decode.corrupt_frames);
     mine[preroll] = static_cast<double>(feed_total_.decode.preroll_frames);
+    mine[shard_frames] = static_cast<double>(feed_total_.decode.shard_frames);
     mine[peak_queue] = static_cast<double>(feed_peak_);
+    mine[peak_memory] = static_cast<double>(peak_resident_bytes());
     mine[bytes_edge] = static_cast<double>(bytes.bytes(Tier::edge));
     mine[bytes_cluster] = static_cast<double>(bytes.bytes(Tier::cluster));
     mine[bytes_centre] = static_cast<double>(bytes.bytes(Tier::centre));
@@ -113,17 +131,13 @@ void Run::summarise(bool finished) {
                      share(sum[exposed], all), share(sum[evaluating], all), share(sum[checkpoint], all))},
         {"video",
          fmt::format(
-             "{:.0f} frames decoded for {:.0f} clips ({:.2f} a clip), {:.0f} packets, {:.0f} damaged, "
-             "{:.0f} frames corrupt, {:.0f} repeated",
-             sum[frames], sum[feed_clips], sum[feed_clips] > 0 ? sum[frames] / sum[feed_clips] : 0,
-             sum[packets], sum[damaged], sum[corrupt], sum[preroll])},
-        {"clip queue", fmt::format("at most {:.1f} MiB on a rank", std::max_element(
-                                                                       ranks.begin(), ranks.end(),
-                                                                       [](auto& a, auto& b) {
-                                                                           return a[peak_queue] <
-                                                                                  b[peak_queue];
-                                                                       })->at(peak_queue) /
-                                                                       (1 << 20))},
+             "{:.0f} frames decoded, {:.3f} of their shards' (behind the last clip decoding stops), for {:.0f} "
+             "clips ({:.2f} a clip), {:.0f} packets, {:.0f} damaged, {:.0f} frames corrupt, {:.0f} repeated",
+             sum[frames], sum[shard_frames] > 0 ? sum[frames] / sum[shard_frames] : 0, sum[feed_clips],
+             sum[feed_clips] > 0 ? sum[frames] / sum[feed_clips] : 0, sum[packets], sum[damaged],
+             sum[corrupt], sum[preroll])},
+        {"memory", fmt::format("at most {:.1f} MiB resident on a rank, {:.1f} MiB of them clips that wait",
+                               most_of(ranks, peak_memory) / (1 << 20), most_of(ranks, peak_queue) / (1 << 20))},
         {"bytes sent",
          fmt::format("edge {:.1f} MiB, cluster {:.1f} MiB, centre {:.1f} MiB", sum[bytes_edge] / (1 << 20),
                      sum[bytes_cluster] / (1 << 20), sum[bytes_centre] / (1 << 20))},

@@ -26,6 +26,7 @@ struct ShardDecoder::Impl {
         for (std::size_t i = stream.preroll_packets; i < stream.packets.size(); ++i) {
             const PacketInfo& info = stream.packets[i];
             if (!info.gives_frame()) continue;
+            ++counts.shard_frames;
             first_shown = std::min(first_shown, info.pts);
             if (stream.numbered) times.push_back(info.pts);
         }
@@ -100,6 +101,14 @@ struct ShardDecoder::Impl {
     std::size_t sent = 0, given = 0;
     bool ended = false;
 };
+
+DecodeCounts& DecodeCounts::operator+=(const DecodeCounts& other) noexcept {
+    for (const auto count : {&DecodeCounts::packets, &DecodeCounts::frames, &DecodeCounts::damaged_packets,
+                             &DecodeCounts::corrupt_frames, &DecodeCounts::preroll_frames,
+                             &DecodeCounts::shard_frames})
+        this->*count += other.*count;
+    return *this;
+}
 
 ShardDecoder::ShardDecoder(const VideoIndex& index, const Shard& shard, const DecodeOptions& options)
     : impl_(std::make_unique<Impl>(file_source(index, shard, options.limits), options)) {}

@@ -227,6 +227,17 @@ TEST_CASE("a diverging run stops, says which sample and layer, and keeps the las
     CHECK(newest(scratch, "run").info.step == step);
 }
 
+TEST_CASE("commands that are one process refuse to be several") {
+    const Scratch scratch;
+    for (const std::string command : {"synth ", "index ", "export run ", "import weights.h5 "}) {
+        const auto outcome = divs::test::divs(command + (scratch / "out").string(), 2);
+        INFO(command << outcome.text());
+        CHECK(outcome.status == 2);
+        CHECK_THAT(outcome.err, Contains("expected one"));
+        CHECK_FALSE(std::filesystem::exists(scratch / "out"));
+    }
+}
+
 TEST_CASE("bad configurations are refused with the key and what was expected") {
     const Scratch scratch;
     make_small_dataset(scratch / "data", {.videos = 2, .frames = 4, .val_videos = 1});

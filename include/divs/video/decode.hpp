@@ -55,6 +55,9 @@ class Frame {
 
 struct DecodeCounts {
     std::uint64_t packets = 0, frames = 0, damaged_packets = 0, corrupt_frames = 0, preroll_frames = 0;
+    std::uint64_t shard_frames = 0;  // that the index promises of the shards that were begun
+
+    DecodeCounts& operator+=(const DecodeCounts& other) noexcept;
 };
 
 struct DecodeOptions {

@@ -199,6 +199,7 @@ TEST_CASE("times of decoding and conversion are kept") {
     CHECK(times.seconds(Stage::decode) > 0);
     CHECK(times.seconds(Stage::convert) > 0);
     CHECK(reader.counts().frames == catalogue.shards[0].frames);
+    CHECK(reader.counts().shard_frames == reader.counts().frames);
 }
 
 TEST_CASE("damaged files: every wanted sample comes once, whole or with a reason") {
