@@ -13,7 +13,7 @@
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
 #include "divs/io/jsonl.hpp"
-#include "unit/io/scratch.hpp"
+#include "support/scratch.hpp"
 #include "unit/train/checkpoint_example.hpp"
 
 using namespace divs;
@@ -102,7 +102,7 @@ int save_on_full_disk(const fs::path& disk) {
     save(5);
     store.finish();
     metrics.write({{"step", 5}});
-    if (load_newest(disk)->info.step != 5 || test::slurp(disk / "metrics.jsonl") != "{\"step\":5}\n")
+    if (load_newest(disk)->info.step != 5 || test::read_text(disk / "metrics.jsonl") != "{\"step\":5}\n")
         return 6;
     return 0;
 }

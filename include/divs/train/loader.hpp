@@ -3,12 +3,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <queue>
 #include <span>
 #include <unordered_map>
 #include <vector>
 
 #include "divs/comm/world.hpp"
+#include "divs/core/random.hpp"
 #include "divs/train/feed.hpp"
 #include "divs/video/clips.hpp"
 
@@ -20,8 +20,8 @@ struct StepClips {
     std::vector<video::Clip> skipped;
 };
 
-// Order local: clips of several leased shards are mixed in a bounded reservoir, from which a step takes those
-// with the smallest random key, a function of (seed, epoch, sample).
+// Order local: clips of several leased shards are mixed in a bounded reservoir, from which a step draws at random,
+// by (seed, epoch, number of the draw). Every clip that waits is as likely to be next, however long it has waited.
 class LocalLoader {
   public:
     LocalLoader(ClipFeed& feed, int reservoir, std::uint64_t seed, std::uint64_t epoch);
@@ -32,16 +32,13 @@ class LocalLoader {
     std::size_t capacity() const noexcept { return capacity_; }
 
   private:
-    struct Entry {
-        std::uint64_t key;
-        std::shared_ptr<video::Clip> clip;
-        bool operator<(const Entry& other) const noexcept { return key > other.key; }  // smallest key on top
-    };
+    video::Clip draw();
 
     ClipFeed& feed_;
     const std::size_t capacity_;
-    const std::uint64_t seed_, epoch_;
-    std::priority_queue<Entry> reservoir_;
+    const Random random_;
+    std::uint64_t drawn_ = 0;
+    std::vector<video::Clip> reservoir_;
 };
 
 // The order of an epoch's samples as a function of (seed, epoch) alone: shards are shuffled, then samples

@@ -11,7 +11,7 @@
 #include "divs/core/error.hpp"
 #include "divs/core/random.hpp"
 #include "divs/io/hdf5.hpp"
-#include "unit/io/scratch.hpp"
+#include "support/scratch.hpp"
 
 using namespace divs;
 using namespace divs::io;
@@ -103,7 +103,7 @@ TEST_CASE("HDF5: equal content gives equal files") {
     const Scratch scratch;
     write_example(scratch / "a.h5");
     write_example(scratch / "b.h5");
-    CHECK(test::slurp(scratch / "a.h5") == test::slurp(scratch / "b.h5"));
+    CHECK(test::read_text(scratch / "a.h5") == test::read_text(scratch / "b.h5"));
 }
 
 TEST_CASE("HDF5: a wrong question is an error that names file and object") {
@@ -121,9 +121,9 @@ TEST_CASE("HDF5: a wrong question is an error that names file and object") {
     CHECK_THROWS_AS(out.write("x", floats(5, 1), {2, 3}), Error);
     CHECK_THROWS_WITH(Hdf5Reader(scratch / "missing.h5"), Contains("missing.h5"));
     CHECK_THROWS_WITH(Hdf5Reader(scratch.path()), Contains("is a folder"));
-    test::spill(scratch / "empty.h5", "");
+    test::write_text(scratch / "empty.h5", "");
     CHECK_THROWS_AS(Hdf5Reader(scratch / "empty.h5"), InputError);
-    test::spill(scratch / "text.h5", std::string(5000, 'a'));
+    test::write_text(scratch / "text.h5", std::string(5000, 'a'));
     CHECK_THROWS_AS(Hdf5Reader(scratch / "text.h5"), InputError);
 }
 
@@ -133,10 +133,10 @@ TEST_CASE("HDF5: every truncation and every flipped bit of a sealed file is know
     out.write("a/values", floats(50, 1), {50});
     out.attribute("a", "text", "some words");
     out.save(scratch / "a.h5");
-    const std::string good = test::slurp(scratch / "a.h5");
+    const std::string good = test::read_text(scratch / "a.h5");
     const auto damaged = scratch / "damaged.h5";
     for (std::size_t size = 1; size < good.size(); size += 1 + size / 7) {
-        test::spill(damaged, good.substr(0, size));
+        test::write_text(damaged, good.substr(0, size));
         CHECK(check_seal(damaged) != Seal::good);
     }
     const Random random(5, Stream::test);
@@ -144,21 +144,21 @@ TEST_CASE("HDF5: every truncation and every flipped bit of a sealed file is know
         std::string bad = good;
         const std::size_t at = trial < 64 ? trial * 8 : random.below(trial, good.size());
         bad[at] = static_cast<char>(bad[at] ^ (1 << random.below(1000 + trial, 8)));
-        test::spill(damaged, bad);
+        test::write_text(damaged, bad);
         INFO("byte " << at);
         CHECK(check_seal(damaged) == (at < 8 ? Seal::none : Seal::broken));
         if (at >= 8) CHECK_THROWS_WITH(Hdf5Reader(damaged), Contains("damaged.h5") && Contains("damaged:"));
     }
-    test::spill(damaged, good + "x");
+    test::write_text(damaged, good + "x");
     CHECK_THROWS_WITH(Hdf5Reader(damaged), Contains("expected " + std::to_string(good.size())));
 }
 
 TEST_CASE("HDF5: a damaged file without a seal is survived, through a child process") {
     const Scratch scratch;
     write_example(scratch / "a.h5");
-    std::string body = test::slurp(scratch / "a.h5");
+    std::string body = test::read_text(scratch / "a.h5");
     body.replace(0, 8, 8, '\0');  // a user block of somebody else: foreign from now on
-    test::spill(scratch / "foreign.h5", body);
+    test::write_text(scratch / "foreign.h5", body);
     CHECK_FALSE(Hdf5Reader(scratch / "foreign.h5").sealed());
     CHECK(Hdf5Reader(scratch / "foreign.h5").floats("weights/big") == floats(700'001, 2));
 
@@ -166,7 +166,7 @@ TEST_CASE("HDF5: a damaged file without a seal is survived, through a child proc
     small.write("a/values", floats(50, 1), {50});
     small.write("names", std::vector<std::string>{"x", "yy"});
     small.save(scratch / "small.h5");
-    body = test::slurp(scratch / "small.h5");
+    body = test::read_text(scratch / "small.h5");
     body.replace(0, 8, 8, '\0');
     const Random random(6, Stream::test);
     int refused = 0;
@@ -176,7 +176,7 @@ TEST_CASE("HDF5: a damaged file without a seal is survived, through a child proc
             bad[512 + random.below(trial * 8 + i, bad.size() - 512)] =
                 static_cast<char>(random.bits(trial * 8 + 5 + i));
         if (trial % 10 == 0) bad.resize(512 + random.below(trial, bad.size() - 512));
-        test::spill(scratch / "bad.h5", bad);
+        test::write_text(scratch / "bad.h5", bad);
         try {
             const Hdf5Reader in(scratch / "bad.h5");
             if (in.has("a/values")) in.floats("a/values");
@@ -191,7 +191,7 @@ TEST_CASE("HDF5: a damaged file without a seal is survived, through a child proc
 TEST_CASE("HDF5: a write that fails leaves the older file and nothing else") {
     const Scratch scratch;
     write_example(scratch / "a.h5");
-    const std::string before = test::slurp(scratch / "a.h5");
+    const std::string before = test::read_text(scratch / "a.h5");
     const pid_t child = ::fork();
     if (child == 0) {  // a limit on the size of files stands for a full disk
         ::signal(SIGXFSZ, SIG_IGN);
@@ -207,7 +207,7 @@ TEST_CASE("HDF5: a write that fails leaves the older file and nothing else") {
     int status = 0;
     ::waitpid(child, &status, 0);
     CHECK(WEXITSTATUS(status) == 7);
-    CHECK(test::slurp(scratch / "a.h5") == before);
+    CHECK(test::read_text(scratch / "a.h5") == before);
     CHECK(std::distance(std::filesystem::directory_iterator(scratch.path()), {}) == 1);
     CHECK_THROWS_AS(write_example(scratch / "no/such/folder.h5"), StorageError);
 }
@@ -236,7 +236,7 @@ TEST_CASE("HDF5: h5dump and h5py read our files, checksums included") {
     if (std::system("h5dump --version >/dev/null 2>&1") == 0) {
         CHECK(std::system(
                   ("h5dump " + file.string() + " > " + (scratch / "dump").string() + " 2>&1").c_str()) == 0);
-        CHECK_THAT(test::slurp(scratch / "dump"), Contains("conv1.weight") && !Contains("error"));
+        CHECK_THAT(test::read_text(scratch / "dump"), Contains("conv1.weight") && !Contains("error"));
     } else {
         WARN("h5dump is not installed: skipped");
     }
@@ -244,7 +244,7 @@ TEST_CASE("HDF5: h5dump and h5py read our files, checksums included") {
         WARN("no python3 with h5py: skipped");
         return;
     }
-    test::spill(scratch / "read.py",
+    test::write_text(scratch / "read.py",
                 "import sys, json, h5py\n"
                 "f = h5py.File(sys.argv[1])\n"
                 "w = f['weights/conv1.weight']\n"
@@ -255,7 +255,7 @@ TEST_CASE("HDF5: h5dump and h5py read our files, checksums included") {
     const std::string command = python().string() + " " + (scratch / "read.py").string() + " " +
                                 file.string() + " > " + (scratch / "out.json").string();
     REQUIRE(std::system(command.c_str()) == 0);
-    const auto json = nlohmann::json::parse(test::slurp(scratch / "out.json"));
+    const auto json = nlohmann::json::parse(test::read_text(scratch / "out.json"));
     const auto values = floats(588, 1);
     CHECK(json["shape"] == nlohmann::json::array({4, 3, 7, 7}));
     CHECK(json["type"] == "float32");

@@ -13,18 +13,18 @@
 #include "divs/core/log.hpp"
 #include "divs/io/jsonl.hpp"
 #include "divs/io/table.hpp"
-#include "unit/io/scratch.hpp"
+#include "support/scratch.hpp"
 
 using namespace divs;
 using namespace divs::io;
 using nlohmann::json;
 using test::Scratch;
-using test::slurp;
+using divs::test::read_text;
 
 namespace {
 
 std::vector<json> read(const std::filesystem::path& file) {
-    std::istringstream in(slurp(file));
+    std::istringstream in(read_text(file));
     std::vector<json> out;
     for (std::string line; std::getline(in, line);) out.push_back(json::parse(line));
     return out;
@@ -37,7 +37,7 @@ TEST_CASE("JSON Lines: each line is there at once, whole, from any thread") {
     const auto file = scratch / "m.jsonl";
     JsonLines lines(file);
     lines.write({{"kind", "step"}, {"loss", 0.5}});
-    CHECK(slurp(file) == "{\"kind\":\"step\",\"loss\":0.5}\n");
+    CHECK(read_text(file) == "{\"kind\":\"step\",\"loss\":0.5}\n");
     lines.write({{"loss", std::nan("")}, {"text", "a\nb\xFF"}});  // not finite, a newline, broken UTF-8
     CHECK(read(file)[1]["loss"].is_null());
     CHECK(read(file).size() == 2);
@@ -55,14 +55,14 @@ TEST_CASE("JSON Lines: each line is there at once, whole, from any thread") {
 TEST_CASE("JSON Lines: appending goes on behind the last whole line") {
     const Scratch scratch;
     const auto file = scratch / "m.jsonl";
-    test::spill(file, "{\"a\":1}\n{\"a\":2}\n{\"a\":");
+    test::write_text(file, "{\"a\":1}\n{\"a\":2}\n{\"a\":");
     JsonLines(file, Existing::append).write({{"a", 3}});
-    CHECK(slurp(file) == "{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n");
-    test::spill(file, "torn");
+    CHECK(read_text(file) == "{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n");
+    test::write_text(file, "torn");
     JsonLines(file, Existing::append).write({{"a", 4}});
-    CHECK(slurp(file) == "{\"a\":4}\n");
+    CHECK(read_text(file) == "{\"a\":4}\n");
     JsonLines(file).write({{"a", 5}});
-    CHECK(slurp(file) == "{\"a\":5}\n");
+    CHECK(read_text(file) == "{\"a\":5}\n");
 }
 
 TEST_CASE("JSON Lines: a full disk costs lines, not the run, and leaves no torn line") {

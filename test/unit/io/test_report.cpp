@@ -7,14 +7,14 @@
 #include "divs/core/error.hpp"
 #include "divs/io/report.hpp"
 #include "divs/io/trace.hpp"
-#include "unit/io/scratch.hpp"
+#include "support/scratch.hpp"
 
 using namespace divs;
 using namespace divs::io;
 using Catch::Matchers::Contains;
 using nlohmann::json;
 using test::Scratch;
-using test::slurp;
+using divs::test::read_text;
 
 namespace {
 
@@ -75,8 +75,8 @@ TEST_CASE("report: one balanced page that loads and runs nothing, whatever the n
 
 TEST_CASE("report: images are embedded, what is none is refused") {
     const Scratch scratch;
-    test::spill(scratch / "a.png", std::string("\x89PNG\r\n\x1a\n", 8) + "Man");
-    test::spill(scratch / "b.txt", "no image");
+    test::write_text(scratch / "a.png", std::string("\x89PNG\r\n\x1a\n", 8) + "Man");
+    test::write_text(scratch / "b.txt", "no image");
     ReportContent content;
     content.images = {{"Curves", scratch / "a.png"}};
     CHECK_THAT(report_html(content), Contains("data:image/png;base64,iVBORw0KGgpNYW4=\""));
@@ -86,7 +86,7 @@ TEST_CASE("report: images are embedded, what is none is refused") {
     CHECK_THROWS_AS(report_html(content), InputError);
     CHECK_THROWS_AS(write_report(scratch / "no/report.html", ReportContent{}), StorageError);
     write_report(scratch / "report.html", example());
-    CHECK(slurp(scratch / "report.html") == report_html(example()));
+    CHECK(read_text(scratch / "report.html") == report_html(example()));
 }
 
 TEST_CASE("report: precision, recall and F1 of each class") {
@@ -107,7 +107,7 @@ TEST_CASE("trace: all ranks on one clock, as Chrome reads it") {
     a.counter("queue bytes", 10.1, 1234);
     b.record("forward", "compute", "main", 110.25, 110.5);  // its clock is 100 s ahead
     write_trace(scratch / "t.json", Packed{a.pack(), b.pack()}, std::vector<double>{0, -100});
-    const json trace = json::parse(slurp(scratch / "t.json"));
+    const json trace = json::parse(read_text(scratch / "t.json"));
     std::map<std::string, json> spans;
     int names = 0;
     for (const auto& event : trace["traceEvents"]) {
@@ -143,6 +143,6 @@ TEST_CASE("trace: memory is bounded, what is left out is counted, threads may re
     CHECK(trace.dropped() == 500);
     CHECK(trace.rank() == 2);
     write_trace(scratch / "t.json", Packed{trace.pack(), Trace(3).pack()});
-    const json read = json::parse(slurp(scratch / "t.json"));
+    const json read = json::parse(read_text(scratch / "t.json"));
     CHECK(read["otherData"]["events left out"]["rank 2"] == 500);
 }

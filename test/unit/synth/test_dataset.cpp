@@ -9,9 +9,10 @@
 #include "divs/synth/make.hpp"
 #include "divs/video/dataset.hpp"
 #include "divs/video/index.hpp"
-#include "scratch.hpp"
+#include "support/scratch.hpp"
 
 using namespace divs;
+using divs::test::Scratch;
 using namespace divs::synth;
 namespace fs = std::filesystem;
 
@@ -37,11 +38,6 @@ std::vector<nlohmann::json> lines_of(const fs::path& file) {
     std::vector<nlohmann::json> lines;
     for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
     return lines;
-}
-
-std::string text_of(const fs::path& file) {
-    std::ifstream in(file, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
 }
 
 }  // namespace
@@ -100,8 +96,8 @@ TEST_CASE("the files do not depend on the number of threads") {
     for (const char* file :
          {"labels.tsv", "dataset.toml", "videos/v0001.mp4", "videos/v0003.mp4", "truth/v0002.jsonl"}) {
         INFO(file);
-        CHECK((text_of(scratch / "one" / file) == text_of(scratch / "three" / file)));
-        CHECK(!text_of(scratch / "one" / file).empty());
+        CHECK((test::read_text(scratch / "one" / file) == test::read_text(scratch / "three" / file)));
+        CHECK(!test::read_text(scratch / "one" / file).empty());
     }
 }
 

@@ -10,9 +10,10 @@
 #include "divs/synth/picture.hpp"
 #include "divs/video/decode.hpp"
 #include "divs/video/encode.hpp"
-#include "scratch.hpp"
+#include "support/scratch.hpp"
 
 using namespace divs;
+using divs::test::Scratch;
 using synth::Picture;
 
 namespace {

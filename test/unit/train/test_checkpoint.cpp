@@ -10,7 +10,7 @@
 #include "divs/core/log.hpp"
 #include "divs/io/bytes.hpp"
 #include "divs/io/hdf5.hpp"
-#include "unit/io/scratch.hpp"
+#include "support/scratch.hpp"
 #include "unit/train/checkpoint_example.hpp"
 
 using namespace divs;
@@ -139,10 +139,10 @@ TEST_CASE("checkpoint: no folder or an empty one is no checkpoint") {
     const Scratch scratch;
     CHECK_FALSE(load_newest(scratch / "none"));
     CHECK_FALSE(load_newest(scratch.path()));
-    test::spill(scratch / "step-x.h5", "not a name of ours");
-    test::spill(scratch / "metrics.jsonl", "");
+    test::write_text(scratch / "step-x.h5", "not a name of ours");
+    test::write_text(scratch / "metrics.jsonl", "");
     CHECK_FALSE(load_newest(scratch.path()));
-    test::spill(scratch / "file", "x");
+    test::write_text(scratch / "file", "x");
     CHECK_THROWS_AS(CheckpointStore(scratch / "file", 1, true), StorageError);
     CHECK_THROWS_AS(CheckpointStore(scratch / "run", 0, true), ConfigError);
 }
@@ -152,7 +152,7 @@ TEST_CASE("checkpoint: a damaged one is named and the one before is used") {
     const Scratch scratch;
     for (std::int64_t step : {10, 20, 30}) test::write_example(scratch / checkpoint_name(step), step);
     const auto newest = scratch / checkpoint_name(30);
-    const std::string good = test::slurp(newest);
+    const std::string good = test::read_text(newest);
     std::vector<std::string> bad;
     for (const double part : {0.0, 0.001, 0.01, 0.3, 0.7, 0.99})
         bad.push_back(good.substr(0, static_cast<std::size_t>(part * static_cast<double>(good.size()))));
@@ -165,7 +165,7 @@ TEST_CASE("checkpoint: a damaged one is named and the one before is used") {
         bad.push_back(flipped);
     }
     for (const auto& content : bad) {
-        test::spill(newest, content);
+        test::write_text(newest, content);
         std::vector<std::string> rejected;
         const auto found = load_newest(scratch.path(), &rejected);
         REQUIRE(found);
@@ -174,8 +174,8 @@ TEST_CASE("checkpoint: a damaged one is named and the one before is used") {
         REQUIRE(rejected.size() == 1);
         CHECK_THAT(rejected[0], Contains("step-00000030.h5"));
     }
-    test::spill(scratch / checkpoint_name(20), "");
-    test::spill(scratch / checkpoint_name(10), good.substr(0, 2000));
+    test::write_text(scratch / checkpoint_name(20), "");
+    test::write_text(scratch / checkpoint_name(10), good.substr(0, 2000));
     CHECK_THROWS_WITH(load_newest(scratch.path()),
                       Contains("none of its 3 checkpoints") && Contains("step-00000030.h5"));
     test::write_example(scratch / "best.h5", 15);
@@ -186,7 +186,7 @@ TEST_CASE("checkpoint: after a damaged one was passed over, new ones take its pl
     log::configure("off", 0, 1);
     const Scratch scratch;
     for (std::int64_t step : {10, 20, 30}) test::write_example(scratch / checkpoint_name(step), step);
-    test::spill(scratch / checkpoint_name(30), "damaged");
+    test::write_text(scratch / checkpoint_name(30), "damaged");
     CheckpointStore store(scratch.path(), 2, true);
     CHECK(load_newest(scratch.path())->info.step == 20);
     const State state(25);

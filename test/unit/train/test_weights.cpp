@@ -7,7 +7,7 @@
 #include "divs/io/hdf5.hpp"
 #include "divs/nn/backend.hpp"
 #include "divs/train/weights.hpp"
-#include "unit/io/scratch.hpp"
+#include "support/scratch.hpp"
 
 using namespace divs;
 using namespace divs::train;
@@ -161,9 +161,9 @@ TEST_CASE("weights: damaged, edited and newer files are refused by name") {
     CHECK_THROWS_WITH(read_weights(scratch / "classes.h5"), Contains("3 class names for a model of 2"));
 
     write_weights(scratch / "w.h5", weights_of(*model, {"a", "b"}, 1));
-    std::string bytes = test::slurp(scratch / "w.h5");
+    std::string bytes = test::read_text(scratch / "w.h5");
     bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
-    test::spill(scratch / "flipped.h5", bytes);
+    test::write_text(scratch / "flipped.h5", bytes);
     CHECK_THROWS_WITH(read_weights(scratch / "flipped.h5"), Contains("flipped.h5: damaged"));
     io::Hdf5Writer newer;
     newer.attribute("", "kind", "divs weights");

@@ -9,8 +9,6 @@ extern "C" {
 #include <libavutil/opt.h>
 }
 
-#include <unistd.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -19,28 +17,11 @@ extern "C" {
 #include <string>
 #include <vector>
 
+#include "support/scratch.hpp"
+
 namespace divs::video::test {
 
-// A folder that is gone when the test is.
-class Folder {
-  public:
-    Folder() {
-        std::string name = (std::filesystem::temp_directory_path() / "divs-video-XXXXXX").string();
-        if (!mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-        path_ = name;
-    }
-    ~Folder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-    const std::filesystem::path& path() const { return path_; }
-
-  private:
-    std::filesystem::path path_;
-};
+using divs::test::Scratch;
 
 struct Recipe {
     std::string encoder = "libx264";
@@ -148,7 +129,7 @@ class Encoder {
     AVStream* stream_ = nullptr;
 };
 
-inline std::filesystem::path encode(const Folder& folder, const Recipe& recipe,
+inline std::filesystem::path encode(const Scratch& folder, const Recipe& recipe,
                                     const std::string& name = "video") {
     av_log_set_level(AV_LOG_QUIET);
     const std::filesystem::path file = folder / (name + recipe.extension);

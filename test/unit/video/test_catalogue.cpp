@@ -12,7 +12,7 @@ using namespace divs;
 using namespace divs::video;
 using Catch::Matchers::Contains;
 using divs::video::test::encode;
-using divs::video::test::Folder;
+using divs::video::test::Scratch;
 
 namespace {
 
@@ -288,7 +288,7 @@ TEST_CASE("indexes survive packing and saving in every field") {
     const auto back = unpack_indexes(pack_indexes(files));
     REQUIRE(back.size() == files.size());
     for (std::size_t i = 0; i < files.size(); ++i) require_same(files[i], back[i]);
-    const Folder folder;
+    const Scratch folder;
     save_index(folder / "deep" / "index", files);
     const auto saved = read_index(folder / "deep" / "index");
     REQUIRE(saved.size() == files.size());
@@ -298,7 +298,7 @@ TEST_CASE("indexes survive packing and saving in every field") {
 }
 
 TEST_CASE("a saved index with any byte changed, cut or added is not used") {
-    const Folder folder;
+    const Scratch folder;
     const auto path = folder / "index";
     save_index(path, {odd_index(4)});
     const std::string good = read_bytes(path);
@@ -331,7 +331,7 @@ TEST_CASE("a saved index with any byte changed, cut or added is not used") {
 }
 
 TEST_CASE("a data set is indexed on several threads, saved, and only what changed is indexed again") {
-    const Folder folder;
+    const Scratch folder;
     for (int i = 0; i < 5; ++i) encode(folder, {.frames = 10 + i}, "v" + std::to_string(i));
     std::ofstream(folder / "broken.mp4") << "this is no video";
     std::ofstream table(folder / "labels.tsv");
@@ -375,7 +375,7 @@ TEST_CASE("a data set is indexed on several threads, saved, and only what change
 }
 
 TEST_CASE("processes share the files and agree on the result") {
-    const Folder folder;
+    const Scratch folder;
     std::ofstream table(folder / "labels.tsv");
     table << "path\tlabel\tsplit\n";
     for (int i = 0; i < 5; ++i) {

@@ -115,7 +115,7 @@ void require_frames(const Catalogue& catalogue, const std::filesystem::path& fil
 }  // namespace
 
 TEST_CASE("clips hold exactly the frames of their times") {
-    const Folder folder;
+    const Scratch folder;
     std::vector<Recipe> recipes(6);
     recipes[0] = {.frames = 70, .gop = 15, .bframes = 3};
     recipes[1] = {.extension = ".mkv", .frames = 70, .gop = 15, .bframes = 2, .time_base = {1, 1000}};
@@ -139,7 +139,7 @@ TEST_CASE("clips hold exactly the frames of their times") {
 }
 
 TEST_CASE("a picture shorter than its clip repeats") {
-    const Folder folder;
+    const Scratch folder;
     const auto file = encode(folder,
                              {.encoder = "mjpeg",
                               .extension = ".jpg",
@@ -161,7 +161,7 @@ TEST_CASE("a picture shorter than its clip repeats") {
 }
 
 TEST_CASE("only what is wanted comes, in order of time, shown as its view says") {
-    const Folder folder;
+    const Scratch folder;
     const auto file = encode(folder, {.frames = 60, .gop = 30});
     const Catalogue catalogue = catalogue_of({file}, {4, 1, 2}, 100);
     REQUIRE(catalogue.shards.size() == 1);
@@ -189,7 +189,7 @@ TEST_CASE("only what is wanted comes, in order of time, shown as its view says")
 }
 
 TEST_CASE("times of decoding and conversion are kept") {
-    const Folder folder;
+    const Scratch folder;
     const auto file = encode(folder, {.frames = 40});
     const Catalogue catalogue = catalogue_of({file}, {1, 1, 0}, 100);
     TimeLedger times;
@@ -203,7 +203,7 @@ TEST_CASE("times of decoding and conversion are kept") {
 }
 
 TEST_CASE("damaged files: every wanted sample comes once, whole or with a reason") {
-    const Folder folder;
+    const Scratch folder;
     for (const char* encoder : {"libx264", "mpeg4"}) {
         const auto file =
             encode(folder, {.encoder = encoder, .extension = ".mkv", .frames = 60, .gop = 10}, encoder);
@@ -238,7 +238,7 @@ TEST_CASE("damaged files: every wanted sample comes once, whole or with a reason
 }
 
 TEST_CASE("a file that is gone or changed gives reasons, no exception") {
-    const Folder folder;
+    const Scratch folder;
     const auto file = encode(folder, {.frames = 30});
     const Catalogue catalogue = catalogue_of({file}, {2, 1, 0}, 100);
     SECTION("gone") {

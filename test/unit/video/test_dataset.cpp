@@ -9,7 +9,7 @@
 using namespace divs;
 using namespace divs::video;
 using Catch::Matchers::Contains;
-using divs::video::test::Folder;
+using divs::video::test::Scratch;
 
 namespace {
 
@@ -20,7 +20,7 @@ std::filesystem::path write(const std::filesystem::path& file, const std::string
 }
 
 Dataset read_rows(const std::string& rows, const std::string& header = "path\tlabel\tsplit\n") {
-    const Folder folder;
+    const Scratch folder;
     write(folder / "labels.tsv", header + rows);
     return read_dataset(folder.path());
 }
@@ -111,7 +111,7 @@ TEST_CASE("one file may be in two splits where its parts have groups of their ow
 }
 
 TEST_CASE("symbolic links that lead out of the root are refused, others followed") {
-    const Folder folder;
+    const Scratch folder;
     write(folder / "outside" / "secret.mp4", "x");
     write(folder / "set" / "real.mp4", "x");
     std::filesystem::create_symlink(folder / "outside", folder / "set" / "out");
@@ -127,7 +127,7 @@ TEST_CASE("symbolic links that lead out of the root are refused, others followed
 }
 
 TEST_CASE("a descriptor gives name, root, labels and the order of the classes") {
-    const Folder folder;
+    const Scratch folder;
     write(folder / "data" / "gate.mp4", "x");
     write(folder / "data" / "labels.tsv", "path\tlabel\tsplit\ngate.mp4\tquiet\ttrain\n");
     write(folder / "here" / "table.tsv", "path\tlabel\tsplit\ngate.mp4\tfight\ttrain\n");
@@ -158,7 +158,7 @@ TEST_CASE("a descriptor gives name, root, labels and the order of the classes") 
 }
 
 TEST_CASE("everything wrong in a descriptor is named with its line") {
-    const Folder folder;
+    const Scratch folder;
     write(folder / "labels.tsv", "path\tlabel\tsplit\na.mp4\tdog\ttrain\n");
     write(folder / "up" / "x", "");
     const auto file = folder / "up" / "d.toml";

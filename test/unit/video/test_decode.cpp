@@ -136,7 +136,7 @@ void require_frames_of_the_file(const VideoIndex& index, const std::vector<Shard
 }  // namespace
 
 TEST_CASE("shards decoded in any order equal one decode of the file") {
-    const Folder folder;
+    const Scratch folder;
     for (const Case& test : cases()) {
         DYNAMIC_SECTION(test.name) {
             const auto file = encode(folder, test.recipe);
@@ -156,7 +156,7 @@ TEST_CASE("shards decoded in any order equal one decode of the file") {
 }
 
 TEST_CASE("with preroll, open GOPs are cut at recovery points and no frame is given twice") {
-    const Folder folder;
+    const Scratch folder;
     for (const Case& test : cases()) {
         if (test.least_recoveries == 0) continue;
         DYNAMIC_SECTION(test.name) {

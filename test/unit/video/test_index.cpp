@@ -47,7 +47,7 @@ std::size_t decode_all(const VideoIndex& index) {
 }  // namespace
 
 TEST_CASE("the index holds the stream's description and every presentation time") {
-    const Folder folder;
+    const Scratch folder;
     Recipe recipe{.options = {{"preset", "veryfast"}}, .time_base = {1, 1000}};
     std::mt19937 random(5);
     for (std::int64_t now = 0; recipe.pts.size() < 60; now += 10 + static_cast<std::int64_t>(random() % 90))
@@ -73,7 +73,7 @@ TEST_CASE("the index holds the stream's description and every presentation time"
 }
 
 TEST_CASE("packets of frames that are never shown are not promised") {
-    const Folder folder;
+    const Scratch folder;
     const auto file = encode(folder, {.encoder = "libvpx",
                                       .extension = ".ivf",
                                       .frames = 40,
@@ -110,7 +110,7 @@ TEST_CASE("packets of frames that are never shown are not promised") {
 }
 
 TEST_CASE("images are videos of one frame, whatever their name") {
-    const Folder folder;
+    const Scratch folder;
     for (const char* encoder : {"mjpeg", "png", "bmp"}) {
         const auto format = std::string(encoder) == "mjpeg" ? AV_PIX_FMT_YUVJ420P
                             : std::string(encoder) == "png" ? AV_PIX_FMT_GRAY8
@@ -135,7 +135,7 @@ TEST_CASE("images are videos of one frame, whatever their name") {
 }
 
 TEST_CASE("a percent sign in an image's name is a character, not a sequence") {
-    const Folder folder;
+    const Scratch folder;
     encode(folder,
            {.encoder = "mjpeg",
             .extension = ".jpg",
@@ -149,7 +149,7 @@ TEST_CASE("a percent sign in an image's name is a character, not a sequence") {
 }
 
 TEST_CASE("what cannot be used is quarantined with its reason") {
-    const Folder folder;
+    const Scratch folder;
     CHECK_THAT(index_video(folder / "none.mp4").quarantine, Contains("no such file"));
     CHECK_THAT(index_video(folder.path()).quarantine, Contains("directory"));
     write_text(folder / "empty.mp4", "");
@@ -179,7 +179,7 @@ TEST_CASE("what cannot be used is quarantined with its reason") {
 }
 
 TEST_CASE("a limit on pixels also holds for what only decoding reveals") {
-    const Folder folder;
+    const Scratch folder;
     const auto image = encode(folder, {.encoder = "png",
                                        .extension = ".png",
                                        .frames = 1,
@@ -191,7 +191,7 @@ TEST_CASE("a limit on pixels also holds for what only decoding reveals") {
 }
 
 TEST_CASE("an index knows when its file changed, and a decoder refuses") {
-    const Folder folder;
+    const Scratch folder;
     const auto file = encode(folder, {.frames = 30, .options = {{"preset", "veryfast"}}});
     const VideoIndex index = index_video(file);
     const auto shards = plan_shards(index, 0, 0, {});
@@ -210,7 +210,7 @@ TEST_CASE("an index knows when its file changed, and a decoder refuses") {
 }
 
 TEST_CASE("truncated and bit-flipped files neither crash nor hang") {
-    const Folder folder;
+    const Scratch folder;
     const std::map<std::string, std::string> fast{{"preset", "ultrafast"}};
     const std::vector<Recipe> recipes{
         {.frames = 24, .options = fast},
@@ -250,7 +250,7 @@ TEST_CASE("truncated and bit-flipped files neither crash nor hang") {
 }
 
 TEST_CASE("a transport stream that begins inside a group of pictures begins at its first entry point") {
-    const Folder folder;
+    const Scratch folder;
     for (const char* options : {"scenecut=0", "open-gop=1:scenecut=0:bframes=3"}) {
         const auto file = encode(folder, {.extension = ".ts",
                                           .frames = 60,

@@ -57,7 +57,7 @@ std::vector<int> cut_positions(const VideoIndex& index) {  // by frame
 }  // namespace
 
 TEST_CASE("after parameters changed, only entry points that bring their own are safe") {
-    const Folder folder;
+    const Scratch folder;
     const std::map<std::string, std::string> options{{"preset", "veryfast"}, {"x264-params", "scenecut=0"}};
     const Recipe small{.extension = ".264", .frames = 36, .gop = 12, .options = options, .muxer = "h264"};
     Recipe large = small;

@@ -22,8 +22,8 @@ bool have_data() {
     return false;
 }
 
-const Folder& cache() {
-    static const Folder folder;
+const Scratch& cache() {
+    static const Scratch folder;
     return folder;
 }
 

@@ -87,7 +87,7 @@ TEST_CASE("preroll is used only where no safe cut comes within four times the ta
 }
 
 TEST_CASE("damage to a packed shard is noticed") {
-    const Folder folder;
+    const Scratch folder;
     const VideoIndex index = index_video(encode(folder, {.frames = 30, .options = {{"preset", "veryfast"}}}));
     const auto shards = plan_shards(index, 0, 0, {.target_seconds = 0.1});
     const std::vector<std::byte> packed = pack_shard(index, shards.at(1));
@@ -106,7 +106,7 @@ TEST_CASE("damage to a packed shard is noticed") {
 }
 
 TEST_CASE("a moved-from frame and a moved decoder can be used") {
-    const Folder folder;
+    const Scratch folder;
     const VideoIndex index = index_video(encode(folder, {.frames = 10, .options = {{"preset", "veryfast"}}}));
     ShardDecoder first(index, plan_shards(index, 0, 0, {}).at(0), {});
     Frame frame;
