@@ -226,11 +226,18 @@ SampleLedger::Proof SampleLedger::prove() const {
             is_skipped = is_skipped || test(skipped_, slot);
         proof.consistent = proof.consistent && is_skipped;
     }
-    for (const auto& record : history_) {
+    for (const auto& record : history_)
         proof.consistent =
             proof.consistent && record.samples == slots_ && record.used + record.skipped == slots_;
-        proof.text += fmt::format("epoch {}: {} of {} samples used once, {} skipped\n", record.epoch + 1,
-                                  record.used, record.samples, record.skipped);
+    for (std::size_t begin = 0, end = 0; begin < history_.size(); begin = end) {  // equal epochs share a line
+        const auto& first = history_[begin];
+        while (end < history_.size() && history_[end].used == first.used && history_[end].samples == first.samples)
+            ++end;
+        const std::uint64_t last = history_[end - 1].epoch;
+        proof.text += fmt::format("{}: {} of {} samples used once, {} skipped\n",
+                                  last == first.epoch ? fmt::format("epoch {}", last + 1)
+                                                      : fmt::format("epochs {} to {}, each", first.epoch + 1, last + 1),
+                                  first.used, first.samples, first.skipped);
     }
     proof.complete = proof.consistent && left() == 0;
     if (used_count_ || skipped_count_ || history_.empty())

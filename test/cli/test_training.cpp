@@ -151,7 +151,7 @@ TEST_CASE("where each rank has files of its own, shards travel and every sample 
         run_command("mpirun --oversubscribe --bind-to none " + rank("a") + " : " + rank("b"));
     INFO(outcome.text());
     REQUIRE(outcome.status == 0);
-    CHECK_THAT(outcome.err, Contains("epoch 2: 96 of 96 samples used once, 0 skipped"));
+    CHECK_THAT(outcome.err, Contains("epochs 1 to 2, each: 96 of 96 samples used once, 0 skipped"));
     std::size_t moves = 0;
     for (const auto& decision : metrics(scratch, "run", "decision")) moves += decision["moves"].size();
     CHECK(moves > 0);
