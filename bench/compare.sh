@@ -3,7 +3,7 @@
 # Ends with one line a figure: NAME VALUE >= GOAL (or <=), "met" or "missed" behind it.
 #   DIVS         the program (default: the release build; built where it is missing)
 #   DIVS_PEERS   virtual environment with PyTorch and torchvision (set up where a benchmark needs it and it is missing:
-#                several GB, from the Python package index)
+#                several GB, from the Python package index); `decode` wants PyAV there
 #   DIVS_DATA    folder of recordings for `decode`
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -18,12 +18,17 @@ need_torch() {
     [ -x "$peers/bin/python" ] && "$peers/bin/python" -c 'import torch, torchvision' 2>/dev/null && return
     echo "Setting up PyTorch and torchvision in $peers (several GB)" >&2
     python3 -m venv "$peers"
-    "$peers/bin/pip" install --quiet torch torchvision numpy h5py
+    "$peers/bin/pip" install --quiet torch torchvision numpy h5py av torchcodec
+}
+
+need_av() {  # a few MB; without it the comparison goes on with ffmpeg alone
+    [ -x "$peers/bin/python" ] || python3 -m venv "$peers"
+    "$peers/bin/python" -c 'import av' 2>/dev/null || "$peers/bin/pip" install --quiet av || true
 }
 
 case $name in
     step) need_torch; exec "$peers/bin/python" "$here/peers/compare_step.py" --divs "$divs" --rounds "$rounds" ;;
-    decode) exec python3 "$here/peers/compare_decode.py" --divs "$divs" --rounds "$rounds" ;;
+    decode) need_av; exec "$peers/bin/python" "$here/peers/compare_decode.py" --divs "$divs" --rounds "$rounds" ;;
     conv) exec python3 "$here/peers/goals.py" --divs "$divs" conv ;;
     allreduce) exec python3 "$here/peers/goals.py" --divs "$divs" allreduce ;;
     balance) exec python3 "$here/peers/goals.py" --divs "$divs" balance ;;
