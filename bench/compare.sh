@@ -12,7 +12,7 @@ rounds=${2:-5}
 divs=${DIVS:-}
 [ -n "$divs" ] || divs=$("$here/../jobs/build.sh" release divs)/src/cli/divs
 peers=${DIVS_PEERS:-$HOME/.cache/divs/peers}
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+. "$here/../jobs/mpi_environment.sh"
 
 need_torch() {
     [ -x "$peers/bin/python" ] && "$peers/bin/python" -c 'import torch, torchvision' 2>/dev/null && return

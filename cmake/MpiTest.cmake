@@ -7,8 +7,9 @@ target_link_libraries(divs_mpi_test_main PUBLIC divs_comm Catch2::Catch2)
 
 # More ranks than cores, as root too, none bound to a core.
 set(DIVS_MPI_ENVIRONMENT
-  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
-  OMPI_MCA_hwloc_base_binding_policy=none
+  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
+  OMPI_MCA_hwloc_base_binding_policy=none PRTE_MCA_hwloc_default_binding_policy=none
   "TSAN_OPTIONS=ignore_noninstrumented_modules=1 halt_on_error=1"
   "ASAN_OPTIONS=fast_unwind_on_malloc=0"
   "LSAN_OPTIONS=suppressions=${CMAKE_CURRENT_SOURCE_DIR}/sanitizers/lsan.supp print_suppressions=0")
@@ -29,7 +30,7 @@ function(divs_mpi_test name)
   foreach(ranks IN LISTS TEST_RANKS)
     set(test "mpi ${name}${TEST_VARIANT}: ${ranks} rank(s)")
     add_test(NAME ${test}
-      COMMAND timeout -k 10 ${TEST_TIMEOUT} ${MPIEXEC_EXECUTABLE} --tag-output -n ${ranks} $<TARGET_FILE:test_mpi_${name}> --use-colour no ${TEST_ARGS})
+      COMMAND timeout -k 10 ${TEST_TIMEOUT} ${MPIEXEC_EXECUTABLE} --tag-output -n ${ranks} $<TARGET_FILE:test_mpi_${name}> ${TEST_ARGS})
     math(EXPR limit "${TEST_TIMEOUT} + 20")
     set(labels mpi)
     if(ranks EQUAL 2)

@@ -12,7 +12,7 @@ out=$(cd "$out" && pwd)
 build=$("$here/build.sh" release divs)
 divs=$build/src/cli/divs
 
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+. "$here/mpi_environment.sh"
 settings=(--set "data.dataset=$out/data" --set "train.folder=$out/run")
 
 echo "== Rendering traffic into $out/data"

@@ -8,7 +8,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$top"
 "$top/jobs/install_packages.sh" build run test
 export DIVS_WERROR=ON
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+. "$top/jobs/mpi_environment.sh"
 [ -z "${DIVS_DATA:-}" ] || DIVS_DATA=$(cd "$DIVS_DATA" && pwd)
 [ -n "${DIVS_DATA:-}" ] || echo "DIVS_DATA is not set: tests on real recordings will be skipped"
 

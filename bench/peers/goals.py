@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-MPIRUN = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n"]
+MPIRUN = ["mpirun", "-n"]  # compare.sh sets the environment
 RUNS = {
     "conv": [[], [["conv", "--threads", "1"], ["conv", "--threads", "2"]]],
     "allreduce": [MPIRUN, [[2, "allreduce"], [4, "allreduce", "--sums-only"]]],

@@ -1,14 +1,14 @@
 // Analysis end to end: every stretch of every video is looked at once, and the answers do not depend on the
 // ranks.
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "divs/io/hdf5.hpp"
+#include "support/catch.hpp"
 #include "support/process.hpp"
 #include "support/small_dataset.hpp"
 
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using namespace divs;
 using namespace divs::test;
 
@@ -35,7 +35,7 @@ TEST_CASE("analysis gives the same lines at 1, 2 and 4 ranks, and the trained mo
             ranks);
         INFO(outcome.text());
         REQUIRE(outcome.status == 0);
-        CHECK_THAT(outcome.text(), Contains("notes.txt is left out"));
+        CHECK_THAT(outcome.text(), ContainsSubstring("notes.txt is left out"));
         const std::string lines = read_text(out + ".jsonl");
         if (first.empty()) first = lines;
         CHECK(lines == first);
@@ -78,9 +78,9 @@ TEST_CASE("analysis refuses what it cannot use, with the reason") {
     write_text(scratch / "empty.mp4", "");
     const auto no_weights = divs::test::divs("analyze --input " + scratch.path().string());
     CHECK(no_weights.status == 2);
-    CHECK_THAT(no_weights.err, Contains("--weights"));
+    CHECK_THAT(no_weights.err, ContainsSubstring("--weights"));
     const auto bad_weights = divs::test::divs("analyze --input " + scratch.path().string() + " --weights " +
                                               (scratch / "empty.mp4").string());
     CHECK(bad_weights.status == 3);
-    CHECK_THAT(bad_weights.err, Contains("empty.mp4"));
+    CHECK_THAT(bad_weights.err, ContainsSubstring("empty.mp4"));
 }

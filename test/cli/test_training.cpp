@@ -1,16 +1,16 @@
 // Training end to end: what a run learns, repeats, resumes and survives does not depend on how many ranks
 // there are.
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "divs/train/checkpoint.hpp"
+#include "support/catch.hpp"
 #include "support/process.hpp"
 #include "support/small_dataset.hpp"
 
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using namespace divs;
 using namespace divs::test;
 
@@ -85,10 +85,10 @@ TEST_CASE("a model learns, evaluates and reports on one rank and on two") {
         for (const auto& step : metrics(scratch, name, "step")) trained += step["samples"].get<double>();
         CHECK(trained == 6 * 8 * 12);  // each sample once an epoch
         CHECK(std::filesystem::exists(scratch / name / "report.html"));
-        CHECK_NOTHROW(nlohmann::json::parse(read_text(scratch / name / "trace.json")));
+        CHECK(nlohmann::json::accept(read_text(scratch / name / "trace.json")));
         const auto evaluated = divs::test::divs("eval " + config(scratch, name), ranks);
         CHECK(evaluated.status == 0);
-        CHECK_THAT(evaluated.out, Contains("accuracy") && Contains("confusion"));
+        CHECK_THAT(evaluated.out, ContainsSubstring("accuracy") && ContainsSubstring("confusion"));
     }
 }
 
@@ -136,22 +136,19 @@ TEST_CASE("where each rank has files of its own, shards travel and every sample 
     const Scratch scratch;
     make_small_dataset(scratch / "data");
     namespace fs = std::filesystem;
-    for (const std::string node : {"a", "b"}) fs::create_directories(scratch / node);
+    for (const std::string node : {"node0", "node1"}) fs::create_directories(scratch / node);
     for (int video = 0; video < 12; ++video) {
         const std::string name = "v" + std::to_string(video) + ".mp4";
-        fs::rename(scratch / "data" / name, scratch / (video % 4 < 2 ? "a" : "b") / name);
+        fs::rename(scratch / "data" / name, scratch / (video % 4 < 2 ? "node0" : "node1") / name);
     }
     write_text(scratch / "data" / "dataset.toml", "root = \"${NODE}\"\nlabels = \"labels.tsv\"\n");
     const std::string file = config(scratch, "run", "[scheduler]\ninterval = 2\nstorage = \"local\"\n");
-    auto rank = [&](const std::string& node) {
-        return "-n 1 -x NODE=" + (scratch / node).string() + " " + DIVS_PROGRAM + " train " + file +
-               " --set train.batch=8 --throttle 1=5";
-    };
     const auto outcome =
-        run_command("mpirun --oversubscribe --bind-to none " + rank("a") + " : " + rank("b"));
+        run_command("mpirun -n 2 sh -c 'NODE=" + (scratch / "node").string() + "$OMPI_COMM_WORLD_RANK exec " +
+                    DIVS_PROGRAM + " train " + file + " --set train.batch=8 --throttle 1=5'");
     INFO(outcome.text());
     REQUIRE(outcome.status == 0);
-    CHECK_THAT(outcome.err, Contains("epochs 1 to 2, each: 96 of 96 samples used once, 0 skipped"));
+    CHECK_THAT(outcome.err, ContainsSubstring("epochs 1 to 2, each: 96 of 96 samples used once, 0 skipped"));
     std::size_t moves = 0;
     for (const auto& decision : metrics(scratch, "run", "decision")) moves += decision["moves"].size();
     CHECK(moves > 0);
@@ -174,7 +171,7 @@ TEST_CASE("a killed run goes on from its checkpoint at another number of ranks, 
     const auto resumed = divs::test::divs("train " + file, 4);
     INFO(resumed.text());
     REQUIRE(resumed.status == 0);
-    CHECK_THAT(resumed.err, Contains("resuming from"));
+    CHECK_THAT(resumed.err, ContainsSubstring("resuming from"));
     CHECK(difference(newest(scratch, "whole"), newest(scratch, "run")) < 1e-5);
 }
 
@@ -188,11 +185,11 @@ TEST_CASE("a signal stops all ranks at one step with a checkpoint, and the run g
         "/metrics.jsonl 2>/dev/null && break; sleep 0.05; done; kill -USR1 $job; wait $job'");
     INFO(stopped.text());
     CHECK(stopped.status == 0);
-    CHECK_THAT(stopped.err, Contains("stopped by a signal"));
+    CHECK_THAT(stopped.err, ContainsSubstring("stopped by a signal"));
     const auto resumed = divs::test::divs("train " + file, 1);
     INFO(resumed.text());
     CHECK(resumed.status == 0);
-    CHECK_THAT(resumed.err, Contains("resuming from"));
+    CHECK_THAT(resumed.err, ContainsSubstring("resuming from"));
     double trained = 0;
     for (const auto& step : metrics(scratch, "run", "step")) trained += step["samples"].get<double>();
     CHECK(trained == 2 * 8 * 12);
@@ -223,7 +220,7 @@ TEST_CASE("a diverging run stops, says which sample and layer, and keeps the las
         2);
     INFO(bad.text());
     CHECK(bad.status == 7);
-    CHECK_THAT(bad.err, Contains("not finite") && Contains("layer"));
+    CHECK_THAT(bad.err, ContainsSubstring("not finite") && ContainsSubstring("layer"));
     CHECK(newest(scratch, "run").info.step == step);
 }
 
@@ -233,7 +230,7 @@ TEST_CASE("commands that are one process refuse to be several") {
         const auto outcome = divs::test::divs(command + (scratch / "out").string(), 2);
         INFO(command << outcome.text());
         CHECK(outcome.status == 2);
-        CHECK_THAT(outcome.err, Contains("expected one"));
+        CHECK_THAT(outcome.err, ContainsSubstring("expected one"));
         CHECK_FALSE(std::filesystem::exists(scratch / "out"));
     }
 }
@@ -244,10 +241,10 @@ TEST_CASE("bad configurations are refused with the key and what was expected") {
     const std::string file = config(scratch, "run");
     const auto typo = divs::test::divs("train " + file + " --set train.epoch=3");
     CHECK(typo.status == 2);
-    CHECK_THAT(typo.err, Contains("train.epoch") && Contains("train.epochs"));
+    CHECK_THAT(typo.err, ContainsSubstring("train.epoch") && ContainsSubstring("train.epochs"));
     const auto model = divs::test::divs("train " + file + " --set model.name=resnet19");
     CHECK(model.status == 2);
-    CHECK_THAT(model.err, Contains("resnet18"));
+    CHECK_THAT(model.err, ContainsSubstring("resnet18"));
     const auto missing = divs::test::divs("train " + (scratch / "absent.toml").string());
     CHECK(missing.status == 3);
     const auto folder =

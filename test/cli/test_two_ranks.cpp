@@ -1,6 +1,6 @@
 // A short training on two ranks, scheduler at work: what ThreadSanitizer watches.
-#include <catch2/catch.hpp>
 
+#include "support/catch.hpp"
 #include "support/process.hpp"
 #include "support/small_dataset.hpp"
 

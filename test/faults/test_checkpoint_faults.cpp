@@ -6,19 +6,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
 #include "divs/io/jsonl.hpp"
+#include "support/catch.hpp"
 #include "support/scratch.hpp"
 #include "unit/train/checkpoint_example.hpp"
 
 using namespace divs;
 using namespace divs::train;
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using test::example_info;
 using test::Scratch;
 using test::State;
@@ -161,14 +161,14 @@ TEST_CASE("what is no file, or cannot be opened, is passed over by name") {
     CHECK(found->info.step == (readable ? 5 : 1));
     if (!readable) {
         REQUIRE(rejected.size() == 4);
-        CHECK_THAT(rejected[0], Contains(checkpoint_name(5)) && Contains("Permission denied"));
+        CHECK_THAT(rejected[0], ContainsSubstring(checkpoint_name(5)) && ContainsSubstring("Permission denied"));
     }
     fs::permissions(scratch / checkpoint_name(5), fs::perms::owner_all);
     fs::remove(scratch / checkpoint_name(5));
     rejected.clear();
     REQUIRE(load_newest(scratch.path(), &rejected)->info.step == 1);
     REQUIRE(rejected.size() == 3);
-    CHECK_THAT(rejected[0], Contains(checkpoint_name(4)) && Contains("No such file"));
-    CHECK_THAT(rejected[1], Contains(checkpoint_name(3)) && Contains("not a regular file"));
-    CHECK_THAT(rejected[2], Contains(checkpoint_name(2)) && Contains("is a folder"));
+    CHECK_THAT(rejected[0], ContainsSubstring(checkpoint_name(4)) && ContainsSubstring("No such file"));
+    CHECK_THAT(rejected[1], ContainsSubstring(checkpoint_name(3)) && ContainsSubstring("not a regular file"));
+    CHECK_THAT(rejected[2], ContainsSubstring(checkpoint_name(2)) && ContainsSubstring("is a folder"));
 }

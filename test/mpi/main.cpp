@@ -4,13 +4,13 @@
 //   --cluster-size N      ranks a cluster
 //   --cluster-link S,B    emulated: seconds of latency, bytes/s          --centre-link S,B
 #define CATCH_CONFIG_RUNNER
-#include <catch2/catch.hpp>
 #include <cstdio>
 #include <iostream>
 #include <string>
 
 #include "divs/core/log.hpp"
 #include "mpi/world.hpp"
+#include "support/catch.hpp"
 
 namespace {
 
@@ -46,14 +46,15 @@ divs::comm::WorldOptions parse_options(int& argc, char** argv) {
 }
 
 // Runs after the reporter printed what failed, within the case.
-struct EndOnFailure : Catch::TestEventListenerBase {
-    using TestEventListenerBase::TestEventListenerBase;
+struct EndOnFailure : Catch::EventListenerBase {
+    using Base = Catch::EventListenerBase;
+    using Base::Base;
 
     void testCaseEnded(const Catch::TestCaseStats& stats) override {
         if (stats.totals.assertions.failed == 0) return;
         std::cout.flush();
         std::fflush(nullptr);
-        running->abort(1, "test case \"" + stats.testInfo.name + "\" failed on this rank; the job ends");
+        running->abort(1, "test case \"" + divs::test::info_of(stats).name + "\" failed on this rank; the job ends");
     }
 };
 CATCH_REGISTER_LISTENER(EndOnFailure)

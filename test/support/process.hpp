@@ -18,10 +18,15 @@ struct Outcome {
 
 // Runs a shell command with a time limit.
 inline Outcome run_command(const std::string& command, int seconds = 120) {
-    // mpirun refuses to run as root, and to run more ranks than cores, unless it is told.
-    for (const char* name : {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM",
-                             "OMPI_MCA_rmaps_base_oversubscribe"})
-        setenv(name, "1", 0);
+    // As jobs/mpi_environment.sh has it, for whoever starts a test by hand.
+    static constexpr const char* environment[][2] = {
+        {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+        {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
+        {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
+        {"OMPI_MCA_hwloc_base_binding_policy", "none"},
+        {"PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe"},
+        {"PRTE_MCA_hwloc_default_binding_policy", "none"}};
+    for (const auto& [name, value] : environment) setenv(name, value, 0);
     const Scratch scratch;
     const std::string out = scratch / "out", err = scratch / "err";
     const std::string limited = "timeout -k 5 " + std::to_string(seconds) + " " + command;
@@ -37,7 +42,7 @@ inline Outcome run_command(const std::string& command, int seconds = 120) {
 inline std::string divs_command(const std::string& arguments, int ranks = 0) {
     const std::string program = DIVS_PROGRAM;
     if (ranks == 0) return program + " " + arguments;
-    return "mpirun --oversubscribe --bind-to none -n " + std::to_string(ranks) + " " + program + " " +
+    return "mpirun -n " + std::to_string(ranks) + " " + program + " " +
            arguments;
 }
 

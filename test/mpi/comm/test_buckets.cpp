@@ -1,10 +1,10 @@
 // Bucketed sums against one sum of the arena.
-#include <catch2/catch.hpp>
 #include <vector>
 
 #include "divs/comm/buckets.hpp"
 #include "divs/core/random.hpp"
 #include "mpi/world.hpp"
+#include "support/catch.hpp"
 
 using divs::comm::BucketReducer;
 using divs::comm::Range;

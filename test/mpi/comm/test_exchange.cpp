@@ -1,9 +1,9 @@
 // Point to point: random patterns, which every rank can make from the seed and so knows what it must get.
-#include <catch2/catch.hpp>
 #include <vector>
 
 #include "divs/core/random.hpp"
 #include "mpi/world.hpp"
+#include "support/catch.hpp"
 
 using divs::comm::Message;
 using divs::test::world;

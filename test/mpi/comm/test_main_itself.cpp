@@ -1,8 +1,8 @@
 // Hidden cases that fail on one rank on purpose: expect_end.sh checks that the job fails and nobody hangs.
-#include <catch2/catch.hpp>
 #include <stdexcept>
 
 #include "mpi/world.hpp"
+#include "support/catch.hpp"
 
 using divs::test::world;
 

@@ -1,9 +1,9 @@
 // Clusters, the byte ledger, and emulated links. The runs' arguments set two ranks a cluster and slow links.
-#include <catch2/catch.hpp>
 #include <vector>
 
 #include "divs/core/clock.hpp"
 #include "mpi/world.hpp"
+#include "support/catch.hpp"
 
 using divs::Tier;
 using divs::test::world;

@@ -1,8 +1,8 @@
-#include <catch2/catch.hpp>
 #include <vector>
 
 #include "divs/comm/bucket_tuner.hpp"
 #include "divs/core/random.hpp"
+#include "support/catch.hpp"
 
 using namespace divs::comm;
 

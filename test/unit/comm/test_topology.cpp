@@ -1,6 +1,6 @@
-#include <catch2/catch.hpp>
 
 #include "environment.hpp"
+#include "support/catch.hpp"
 
 using namespace divs::comm;
 

@@ -1,4 +1,3 @@
-#include <catch2/catch.hpp>
 
 #include <algorithm>
 #include <numeric>
@@ -6,6 +5,7 @@
 #include <vector>
 
 #include "divs/core/bounded_queue.hpp"
+#include "support/catch.hpp"
 
 using divs::BoundedQueue;
 

@@ -1,10 +1,10 @@
-#include <catch2/catch.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "divs/core/random.hpp"
+#include "support/catch.hpp"
 
 using divs::Random;
 using divs::Stream;

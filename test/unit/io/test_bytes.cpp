@@ -1,10 +1,10 @@
-#include <catch2/catch.hpp>
 #include <limits>
 #include <set>
 
 #include "divs/core/error.hpp"
 #include "divs/core/random.hpp"
 #include "divs/io/bytes.hpp"
+#include "support/catch.hpp"
 
 using namespace divs;
 using io::ByteReader;

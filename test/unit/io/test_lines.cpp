@@ -2,7 +2,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <csignal>
 #include <nlohmann/json.hpp>
@@ -13,6 +12,7 @@
 #include "divs/core/log.hpp"
 #include "divs/io/jsonl.hpp"
 #include "divs/io/table.hpp"
+#include "support/catch.hpp"
 #include "support/scratch.hpp"
 
 using namespace divs;

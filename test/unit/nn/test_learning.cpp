@@ -1,8 +1,8 @@
 // Models learn: small tasks with known answers.
-#include <catch2/catch.hpp>
 
 #include "divs/nn/schedule.hpp"
 #include "model_helpers.hpp"
+#include "support/catch.hpp"
 
 using namespace divs::nn;
 using namespace divs::nn::test;

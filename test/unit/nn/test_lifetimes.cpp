@@ -1,8 +1,8 @@
 #include <algorithm>
-#include <catch2/catch.hpp>
 
 #include "divs/core/random.hpp"
 #include "lifetimes.hpp"
+#include "support/catch.hpp"
 
 using divs::nn::Lifetime;
 

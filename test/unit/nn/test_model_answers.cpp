@@ -1,10 +1,10 @@
 // What torchvision's models give for the same weights and pixels; both are hashes of (name, element), see
 // bench/peers/known_answers.py.
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <numeric>
 
 #include "model_helpers.hpp"
+#include "support/catch.hpp"
 
 using namespace divs::nn;
 

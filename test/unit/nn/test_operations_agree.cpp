@@ -1,9 +1,9 @@
 // The cpu backend against the oracle: every operation, awkward shapes, every layout, one thread and two.
 #include <algorithm>
-#include <catch2/catch.hpp>
 
 #include "cpu/layout.hpp"
 #include "operation_cases.hpp"
+#include "support/catch.hpp"
 
 using namespace divs;
 using namespace divs::nn;

@@ -1,8 +1,8 @@
 // The oracle's gradients against central finite differences, in double.
-#include <catch2/catch.hpp>
 
 #include "operation_cases.hpp"
 #include "reference/loops.hpp"
+#include "support/catch.hpp"
 
 using namespace divs;
 using namespace divs::nn;

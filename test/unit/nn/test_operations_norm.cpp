@@ -1,11 +1,11 @@
 // Batch norm: torch's running statistics, statistics far from zero, and statistics over ranks.
 #include <algorithm>
 #include <barrier>
-#include <catch2/catch.hpp>
 #include <thread>
 
 #include "cpu/layout.hpp"
 #include "operation_cases.hpp"
+#include "support/catch.hpp"
 
 using namespace divs;
 using namespace divs::nn;

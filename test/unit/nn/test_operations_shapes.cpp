@@ -1,13 +1,13 @@
 // Shapes, parameters and errors of operations, against closed forms and numbers that torch gives.
-#include <catch2/catch.hpp>
 
 #include "divs/core/error.hpp"
 #include "operation_cases.hpp"
+#include "support/catch.hpp"
 
 using namespace divs;
 using namespace divs::nn;
 using namespace divs::nn::test;
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 
 TEST_CASE("The shape of a convolution counts the positions of its window") {
     for (int size : {1, 4, 7, 12, 33})
@@ -60,14 +60,14 @@ TEST_CASE("Parameters lie as torch has them") {
 
 TEST_CASE("An operation that does not fit says which sizes clash") {
     const Shape s{4, 8, 8, 16};
-    CHECK_THROWS_WITH(output_shape(conv(30, 3, 1, 1, 4), {s}), Contains("4 groups") && Contains("30"));
-    CHECK_THROWS_WITH(output_shape(conv(8, 11), {s}), Contains("11") && Contains("8"));
-    CHECK_THROWS_WITH(output_shape(Add{}, {s}), Contains("add") && Contains("1 inputs, expected 2"));
-    CHECK_THROWS_WITH(output_shape(Add{}, {s, {4, 8, 8, 8}}), Contains("(4, 8, 8, 8)"));
-    CHECK_THROWS_WITH(output_shape(norm(true, Activation::relu), {s}), Contains("expected 2"));
-    CHECK_THROWS_WITH(output_shape(pool(PoolKind::max, 2, 2, 2), {s}), Contains("padding"));
-    CHECK_THROWS_WITH(output_shape(TemporalShift{3, 8}, {s}), Contains("clips of 3 frames"));
-    CHECK_THROWS_WITH(output_shape(FrameMean{8}, {s}), Contains("4 images"));
+    CHECK_THROWS_WITH(output_shape(conv(30, 3, 1, 1, 4), {s}), ContainsSubstring("4 groups") && ContainsSubstring("30"));
+    CHECK_THROWS_WITH(output_shape(conv(8, 11), {s}), ContainsSubstring("11") && ContainsSubstring("8"));
+    CHECK_THROWS_WITH(output_shape(Add{}, {s}), ContainsSubstring("add") && ContainsSubstring("1 inputs, expected 2"));
+    CHECK_THROWS_WITH(output_shape(Add{}, {s, {4, 8, 8, 8}}), ContainsSubstring("(4, 8, 8, 8)"));
+    CHECK_THROWS_WITH(output_shape(norm(true, Activation::relu), {s}), ContainsSubstring("expected 2"));
+    CHECK_THROWS_WITH(output_shape(pool(PoolKind::max, 2, 2, 2), {s}), ContainsSubstring("padding"));
+    CHECK_THROWS_WITH(output_shape(TemporalShift{3, 8}, {s}), ContainsSubstring("clips of 3 frames"));
+    CHECK_THROWS_WITH(output_shape(FrameMean{8}, {s}), ContainsSubstring("4 images"));
     CHECK_THROWS_AS(output_shape(Dropout{1.0F, 0}, {s}), ConfigError);
     CHECK_THROWS_AS(output_shape(Linear{0}, {s}), ConfigError);
     CHECK_THROWS_AS(output_shape(conv(8, 3, 0), {s}), ConfigError);

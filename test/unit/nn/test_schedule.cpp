@@ -1,11 +1,11 @@
-#include <catch2/catch.hpp>
 #include <cmath>
 
 #include "divs/core/error.hpp"
 #include "divs/nn/schedule.hpp"
+#include "support/catch.hpp"
 
 using namespace divs::nn;
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 
 TEST_CASE("cosine follows its closed form behind a linear warm-up") {
     Schedule s;
@@ -50,7 +50,7 @@ TEST_CASE("constant stays, and a warm-up longer than the run never overshoots") 
 
 TEST_CASE("names of schedules are read, a typo is met with the nearest") {
     CHECK(parse_decay("step") == Decay::step);
-    CHECK_THROWS_WITH(parse_decay("cosin"), Contains("'cosin'") && Contains("did you mean 'cosine'"));
+    CHECK_THROWS_WITH(parse_decay("cosin"), ContainsSubstring("'cosin'") && ContainsSubstring("did you mean 'cosine'"));
     CHECK_THROWS_AS(parse_decay("zzzzzzzz"), divs::ConfigError);
 }
 

@@ -4,7 +4,6 @@
 // done twice, that all ranks agree, and that a rank always has begun shards for its share.
 #pragma once
 
-#include <catch2/catch.hpp>
 #include <functional>
 #include <memory>
 #include <set>
@@ -13,6 +12,7 @@
 #include "divs/core/random.hpp"
 #include "divs/sched/agent.hpp"
 #include "divs/sched/scheduler.hpp"
+#include "support/catch.hpp"
 
 namespace divs::sched::test {
 

@@ -1,10 +1,10 @@
 #include <atomic>
-#include <catch2/catch.hpp>
 #include <set>
 #include <thread>
 
 #include "divs/core/error.hpp"
 #include "divs/sched/agent.hpp"
+#include "support/catch.hpp"
 
 using namespace divs::sched;
 
@@ -96,7 +96,7 @@ TEST_CASE("receivers take over and bad decisions are refused") {
     agent.report(1, 1, 4, 0, meter);
     CHECK_THROWS_WITH(
         agent.apply({.number = 7, .moves = {{5, 1, 0}}, .share_weights = {1, 1}}),
-        Catch::Contains("decision 7") && Catch::Contains("shard 5") && Catch::Contains("rank 1"));
+        Catch::Matchers::ContainsSubstring("decision 7") && Catch::Matchers::ContainsSubstring("shard 5") && Catch::Matchers::ContainsSubstring("rank 1"));
     CHECK_THROWS_AS(make_agent(0).begin_epoch({0, {{1, 2}}}), divs::CommunicationError);
     CHECK_THROWS_AS(make_agent(0).begin_epoch({0, {{77}, {}}}), divs::CommunicationError);
 }

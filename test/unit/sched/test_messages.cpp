@@ -1,10 +1,10 @@
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "divs/core/error.hpp"
 #include "divs/sched/decision.hpp"
 #include "divs/sched/throughput.hpp"
+#include "support/catch.hpp"
 
 using namespace divs::sched;
 
@@ -68,7 +68,7 @@ TEST_CASE("reports survive the wire and nonsense does not") {
     check_refusals(a);
     RankReport bad = a;
     bad.round_seconds = NAN;
-    CHECK_THROWS_WITH(RankReport::unpack(bad.pack()), Catch::Contains("rank 3"));
+    CHECK_THROWS_WITH(RankReport::unpack(bad.pack()), Catch::Matchers::ContainsSubstring("rank 3"));
     bad.round_seconds = -1;
     CHECK_THROWS_AS(RankReport::unpack(bad.pack()), divs::CommunicationError);
 }

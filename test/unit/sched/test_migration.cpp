@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -7,6 +6,7 @@
 
 #include "divs/core/random.hpp"
 #include "divs/sched/migration.hpp"
+#include "support/catch.hpp"
 
 using namespace divs::sched;
 using divs::Random;

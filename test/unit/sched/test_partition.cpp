@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -7,6 +6,7 @@
 #include "divs/core/error.hpp"
 #include "divs/core/random.hpp"
 #include "divs/sched/partition.hpp"
+#include "support/catch.hpp"
 
 using namespace divs::sched;
 using divs::Random;
@@ -110,7 +110,7 @@ TEST_CASE("the greedy partition respects capacities and leaves out ranks that ta
     }
     const std::vector<Shard> shards{{7, 10}};
     const std::vector<RankModel> small{{1, 0, 9}}, none{{infinite, 0}};
-    CHECK_THROWS_WITH(greedy_partition(shards, small), Catch::Contains("shard 7"));
+    CHECK_THROWS_WITH(greedy_partition(shards, small), Catch::Matchers::ContainsSubstring("shard 7"));
     CHECK_THROWS_AS(greedy_partition(shards, none), divs::ConfigError);
     CHECK(greedy_partition({}, small).makespan == 0);
 }

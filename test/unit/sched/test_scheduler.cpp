@@ -1,11 +1,11 @@
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <numeric>
 #include <set>
 #include <string>
 
 #include "divs/core/error.hpp"
 #include "simulation.hpp"
+#include "support/catch.hpp"
 
 using namespace divs::sched;
 using divs::sched::test::equal_shards;
@@ -339,9 +339,9 @@ TEST_CASE("reports that do not belong together are refused") {
     CHECK_THROWS_AS(scheduler.decide(reports), divs::CommunicationError);
     reports[1].step = 0;
     reports[0].offered = reports[1].offered = {2};
-    CHECK_THROWS_WITH(scheduler.decide(reports), Catch::Contains("shard 2"));
+    CHECK_THROWS_WITH(scheduler.decide(reports), Catch::Matchers::ContainsSubstring("shard 2"));
     reports[0].offered = {17};
-    CHECK_THROWS_WITH(scheduler.decide(reports), Catch::Contains("17"));
+    CHECK_THROWS_WITH(scheduler.decide(reports), Catch::Matchers::ContainsSubstring("17"));
     CHECK_THROWS_AS(Scheduler(2, {{1, 5}, {1, 5}}, options_for(8)), divs::Error);
 }
 

@@ -1,4 +1,3 @@
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <numeric>
 
@@ -6,6 +5,7 @@
 #include "divs/core/random.hpp"
 #include "divs/sched/agent.hpp"
 #include "divs/sched/partition.hpp"
+#include "support/catch.hpp"
 
 using namespace divs::sched;
 using divs::Random;

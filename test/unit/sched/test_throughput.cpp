@@ -1,8 +1,8 @@
-#include <catch2/catch.hpp>
 #include <cmath>
 
 #include "divs/core/random.hpp"
 #include "divs/sched/throughput.hpp"
+#include "support/catch.hpp"
 
 using namespace divs::sched;
 using divs::Random;

@@ -1,5 +1,4 @@
 // A whole data set on disk: read back by the data set's own reader, checked against the truth beside it.
-#include <catch2/catch.hpp>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -9,6 +8,7 @@
 #include "divs/synth/make.hpp"
 #include "divs/video/dataset.hpp"
 #include "divs/video/index.hpp"
+#include "support/catch.hpp"
 #include "support/scratch.hpp"
 
 using namespace divs;

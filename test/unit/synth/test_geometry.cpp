@@ -1,9 +1,9 @@
 // Projection and road coordinates against closed forms and against each other.
-#include <catch2/catch.hpp>
 #include <cmath>
 
 #include "divs/core/random.hpp"
 #include "divs/synth/geometry.hpp"
+#include "support/catch.hpp"
 
 using namespace divs;
 using namespace divs::synth;

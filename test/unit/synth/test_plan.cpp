@@ -1,11 +1,11 @@
 // What a data set consists of: balance, splits, options that cannot be used.
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <map>
 #include <set>
 
 #include "divs/core/error.hpp"
 #include "divs/synth/plan.hpp"
+#include "support/catch.hpp"
 
 using namespace divs;
 using namespace divs::synth;

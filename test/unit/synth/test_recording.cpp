@@ -1,10 +1,10 @@
 // Recordings: the same seed gives the same frames, and the truth agrees with itself.
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <map>
 
 #include "divs/synth/recording.hpp"
+#include "support/catch.hpp"
 
 using namespace divs;
 using namespace divs::synth;

@@ -1,9 +1,9 @@
 // Pictures against the truth given with them: a lone vehicle is what differs from the empty road.
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <cstdlib>
 
 #include "divs/synth/renderer.hpp"
+#include "support/catch.hpp"
 
 using namespace divs;
 using namespace divs::synth;

@@ -1,10 +1,10 @@
 // The traffic model: conservation, safety, and the density-speed relation that congestion means.
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <map>
 
 #include "divs/synth/traffic.hpp"
+#include "support/catch.hpp"
 
 using namespace divs;
 using namespace divs::synth;

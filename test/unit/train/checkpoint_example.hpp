@@ -1,7 +1,6 @@
 // A small state whose every part is a function of its step, so that a mixture of two steps is seen.
 #pragma once
 
-#include <catch2/catch.hpp>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -9,6 +8,7 @@
 #include "divs/core/random.hpp"
 #include "divs/train/checkpoint.hpp"
 #include "divs/train/ledger.hpp"
+#include "support/catch.hpp"
 
 namespace divs::test {
 

@@ -1,12 +1,12 @@
 // Order local: how clips of shards, which come one after the other, are mixed.
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <numeric>
 #include <set>
 
 #include "divs/core/error.hpp"
 #include "divs/train/loader.hpp"
 #include "divs/video/indexing.hpp"
+#include "support/catch.hpp"
 #include "support/scratch.hpp"
 #include "support/small_dataset.hpp"
 

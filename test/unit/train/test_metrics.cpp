@@ -1,9 +1,9 @@
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <memory>
 
 #include "divs/core/random.hpp"
 #include "divs/train/metrics.hpp"
+#include "support/catch.hpp"
 
 using namespace divs;
 using namespace divs::train;

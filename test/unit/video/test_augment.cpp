@@ -1,8 +1,8 @@
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <set>
 
 #include "divs/video/convert.hpp"
+#include "support/catch.hpp"
 
 using namespace divs::video;
 

@@ -1,4 +1,3 @@
-#include <catch2/catch.hpp>
 #include <fstream>
 #include <numeric>
 #include <set>
@@ -6,11 +5,12 @@
 #include "divs/core/error.hpp"
 #include "divs/core/random.hpp"
 #include "divs/video/indexing.hpp"
+#include "support/catch.hpp"
 #include "unit/video/encode.hpp"
 
 using namespace divs;
 using namespace divs::video;
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using divs::video::test::encode;
 using divs::video::test::Scratch;
 

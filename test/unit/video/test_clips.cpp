@@ -1,16 +1,16 @@
-#include <catch2/catch.hpp>
 #include <fstream>
 #include <map>
 
 #include "divs/core/error.hpp"
 #include "divs/core/random.hpp"
 #include "divs/video/clips.hpp"
+#include "support/catch.hpp"
 #include "unit/video/convert_oracle.hpp"
 
 using namespace divs;
 using namespace divs::video;
 using namespace divs::video::test;
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 
 namespace {
 
@@ -181,7 +181,7 @@ TEST_CASE("only what is wanted comes, in order of time, shown as its view says")
         }
     }
     CHECK(order == std::vector<std::uint64_t>{3, 4, 11});
-    CHECK_THROWS_WITH(ClipReader(catalogue, 0, {999}, {4, 4, {}, nullptr}), Contains("sample 999"));
+    CHECK_THROWS_WITH(ClipReader(catalogue, 0, {999}, {4, 4, {}, nullptr}), ContainsSubstring("sample 999"));
     ClipReader nothing(catalogue, 0, {}, {4, 4, {}, nullptr});
     Clip clip;
     CHECK_FALSE(nothing.next(clip));
@@ -228,7 +228,7 @@ TEST_CASE("damaged files: every wanted sample comes once, whole or with a reason
                 for (const auto& [id, clip] : result.clips) {
                     REQUIRE(clip.pixels.empty() != clip.skipped.empty());
                     ++(clip.skipped.empty() ? whole : skipped);
-                    if (!clip.skipped.empty()) REQUIRE_THAT(clip.skipped, Contains(" s "));
+                    if (!clip.skipped.empty()) REQUIRE_THAT(clip.skipped, ContainsSubstring(" s "));
                 }
             }
         }
@@ -249,5 +249,5 @@ TEST_CASE("a file that is gone or changed gives reasons, no exception") {
     }
     const auto result = read_shard(catalogue, 0, catalogue.shard_samples[0]);
     REQUIRE(result.clips.size() == 15);
-    for (const auto& [id, clip] : result.clips) CHECK_THAT(clip.skipped, Contains("video.mp4"));
+    for (const auto& [id, clip] : result.clips) CHECK_THAT(clip.skipped, ContainsSubstring("video.mp4"));
 }

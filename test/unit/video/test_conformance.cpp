@@ -1,6 +1,5 @@
 // Streams that others made: frame counts as ffmpeg 5.1 reads them, decoded pictures as their authors
 // published them.
-#include <catch2/catch.hpp>
 
 extern "C" {
 #include <libavutil/sha.h>
@@ -11,6 +10,7 @@ extern "C" {
 #include <sstream>
 
 #include "divs/core/error.hpp"
+#include "support/catch.hpp"
 #include "unit/video/encode.hpp"
 #include "unit/video/frames.hpp"
 

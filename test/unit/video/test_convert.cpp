@@ -1,4 +1,3 @@
-#include <catch2/catch.hpp>
 
 extern "C" {
 #include <libswscale/swscale.h>
@@ -6,6 +5,7 @@ extern "C" {
 
 #include "divs/core/error.hpp"
 #include "pixel_kernels.hpp"
+#include "support/catch.hpp"
 #include "unit/video/convert_oracle.hpp"
 
 using namespace divs;

@@ -1,14 +1,14 @@
-#include <catch2/catch.hpp>
 #include <cstdlib>
 #include <fstream>
 
 #include "divs/core/error.hpp"
 #include "divs/video/dataset.hpp"
+#include "support/catch.hpp"
 #include "unit/video/encode.hpp"
 
 using namespace divs;
 using namespace divs::video;
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 using divs::video::test::Scratch;
 
 namespace {
@@ -98,7 +98,7 @@ TEST_CASE("everything wrong in a table is named with its line") {
     };
     for (const Bad& b : bad) {
         INFO(b.header << b.rows);
-        CHECK_THROWS_WITH(read_rows(b.rows, b.header), Contains(b.expected) && Contains("labels.tsv:"));
+        CHECK_THROWS_WITH(read_rows(b.rows, b.header), ContainsSubstring(b.expected) && ContainsSubstring("labels.tsv:"));
         CHECK_THROWS_AS(read_rows(b.rows, b.header), InputError);
     }
 }
@@ -119,7 +119,7 @@ TEST_CASE("symbolic links that lead out of the root are refused, others followed
     write(folder / "set" / "labels.tsv", "path\tlabel\tsplit\nalias.mp4\tdog\ttrain\n");
     CHECK(read_dataset(folder / "set").files.size() == 1);
     write(folder / "set" / "labels.tsv", "path\tlabel\tsplit\nout/secret.mp4\tdog\ttrain\n");
-    CHECK_THROWS_WITH(read_dataset(folder / "set"), Contains("leads out of the root"));
+    CHECK_THROWS_WITH(read_dataset(folder / "set"), ContainsSubstring("leads out of the root"));
     // The root itself may be a link.
     write(folder / "set" / "labels.tsv", "path\tlabel\tsplit\nreal.mp4\tdog\ttrain\n");
     std::filesystem::create_directory_symlink(folder / "set", folder / "link");
@@ -149,7 +149,7 @@ TEST_CASE("a descriptor gives name, root, labels and the order of the classes") 
         CHECK(set.name == "g");
         CHECK(set.classes == std::vector<std::string>{"fight"});
         CHECK_THROWS_WITH(read_dataset(file),
-                          Contains("gate.toml:2") && Contains("DIVS_TEST_FOOTAGE, which is not set"));
+                          ContainsSubstring("gate.toml:2") && ContainsSubstring("DIVS_TEST_FOOTAGE, which is not set"));
     }
     SECTION("in a folder it is found by itself") {
         write(folder / "data" / "dataset.toml", "name = \"found\"\n");
@@ -177,12 +177,12 @@ TEST_CASE("everything wrong in a descriptor is named with its line") {
     for (const auto& [text, expected] : bad) {
         INFO(text);
         write(file, text);
-        CHECK_THROWS_WITH(read_dataset(file), Contains(expected));
+        CHECK_THROWS_WITH(read_dataset(file), ContainsSubstring(expected));
         CHECK_THROWS_AS(read_dataset(file), ConfigError);
     }
     write(file, "root = \"..\"\nclasses = [\"dig\", \"cat\"]\n");
     CHECK_THROWS_WITH(read_dataset(file),
-                      Contains("labels.tsv:2: unknown class \"dog\", did you mean \"dig\"?"));
-    CHECK_THROWS_WITH(read_dataset(folder / "none.toml"), Contains("none.toml: does not exist"));
-    CHECK_THROWS_WITH(read_dataset(folder / "up"), Contains("neither dataset.toml nor labels.tsv"));
+                      ContainsSubstring("labels.tsv:2: unknown class \"dog\", did you mean \"dig\"?"));
+    CHECK_THROWS_WITH(read_dataset(folder / "none.toml"), ContainsSubstring("none.toml: does not exist"));
+    CHECK_THROWS_WITH(read_dataset(folder / "up"), ContainsSubstring("neither dataset.toml nor labels.tsv"));
 }

@@ -1,11 +1,11 @@
 // Cutting a stream and decoding its shards in any order, from the file or from packed bytes, on any number of
 // threads, gives what one decode of the whole file by libav alone gives.
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <numeric>
 #include <random>
 
 #include "divs/core/error.hpp"
+#include "support/catch.hpp"
 #include "unit/video/encode.hpp"
 #include "unit/video/frames.hpp"
 

@@ -1,17 +1,17 @@
 // What the index says of files that are known, and that bad files end in a reason.
-#include <catch2/catch.hpp>
 #include <cstring>
 #include <fstream>
 #include <random>
 
 #include "divs/core/error.hpp"
+#include "support/catch.hpp"
 #include "unit/video/encode.hpp"
 #include "unit/video/frames.hpp"
 
 namespace divs::video::test {
 namespace {
 
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 
 std::vector<char> read_bytes(const std::filesystem::path& file) {
     std::ifstream in(file, std::ios::binary);
@@ -145,34 +145,34 @@ TEST_CASE("a percent sign in an image's name is a character, not a sequence") {
             .muxer = "image2pipe"},
            "a%02d");
     CHECK(index_video(folder / "a%02d.jpg").quarantine == "");
-    CHECK_THAT(index_video(folder / "a%03d.jpg").quarantine, Contains("no such file"));
+    CHECK_THAT(index_video(folder / "a%03d.jpg").quarantine, ContainsSubstring("no such file"));
 }
 
 TEST_CASE("what cannot be used is quarantined with its reason") {
     const Scratch folder;
-    CHECK_THAT(index_video(folder / "none.mp4").quarantine, Contains("no such file"));
-    CHECK_THAT(index_video(folder.path()).quarantine, Contains("directory"));
+    CHECK_THAT(index_video(folder / "none.mp4").quarantine, ContainsSubstring("no such file"));
+    CHECK_THAT(index_video(folder.path()).quarantine, ContainsSubstring("directory"));
     write_text(folder / "empty.mp4", "");
-    CHECK_THAT(index_video(folder / "empty.mp4").quarantine, Contains("empty"));
+    CHECK_THAT(index_video(folder / "empty.mp4").quarantine, ContainsSubstring("empty"));
     write_text(folder / "text.mp4", "no video, only words, again and again.\n");
     CHECK_FALSE(index_video(folder / "text.mp4").quarantine.empty());
     write_text(
         folder / "list.m3u8",
         "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n/etc/passwd\n#EXT-X-ENDLIST\n");
-    CHECK_THAT(index_video(folder / "list.m3u8").quarantine, Contains("playlist"));
+    CHECK_THAT(index_video(folder / "list.m3u8").quarantine, ContainsSubstring("playlist"));
     std::filesystem::rename(folder / "list.m3u8", folder / "list.mp4");
     CHECK_FALSE(index_video(folder / "list.mp4").quarantine.empty());
     write_text(folder / "list.txt", "ffconcat version 1.0\nfile '/etc/passwd'\n");
-    CHECK_THAT(index_video(folder / "list.txt").quarantine, Contains("playlist"));
+    CHECK_THAT(index_video(folder / "list.txt").quarantine, ContainsSubstring("playlist"));
     CHECK_FALSE(index_video("concat:/etc/passwd").quarantine.empty());
     CHECK_FALSE(index_video("http://127.0.0.1:1/x.mp4").quarantine.empty());
     if (std::filesystem::exists("/dev/zero"))
-        CHECK_THAT(index_video("/dev/zero").quarantine, Contains("device"));
+        CHECK_THAT(index_video("/dev/zero").quarantine, ContainsSubstring("device"));
 
     const auto video = encode(folder, {.options = {{"preset", "veryfast"}}});
-    CHECK_THAT(index_video(video, {.max_pixels = 1000}).quarantine, Contains("1000"));
-    CHECK_THAT(index_video(video, {.max_seconds = 1}).quarantine, Contains("limit is 1 s"));
-    CHECK_THAT(index_video(video, {.max_packets = 10}).quarantine, Contains("more than 10 packets"));
+    CHECK_THAT(index_video(video, {.max_pixels = 1000}).quarantine, ContainsSubstring("1000"));
+    CHECK_THAT(index_video(video, {.max_seconds = 1}).quarantine, ContainsSubstring("limit is 1 s"));
+    CHECK_THAT(index_video(video, {.max_packets = 10}).quarantine, ContainsSubstring("more than 10 packets"));
     const VideoIndex bad = index_video(video, {.max_packets = 10});
     CHECK(bad.packets.empty());
     CHECK_THROWS_AS(decode(bad, {.end_packet = 1}), InputError);
@@ -199,7 +199,7 @@ TEST_CASE("an index knows when its file changed, and a decoder refuses") {
     bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 0x55);
     write_bytes(file, bytes);
     CHECK_FALSE(is_current(index));
-    CHECK_THROWS_WITH(decode(index, shards[0]), Contains("changed since it was indexed"));
+    CHECK_THROWS_WITH(decode(index, shards[0]), ContainsSubstring("changed since it was indexed"));
     bytes.resize(bytes.size() / 2);
     write_bytes(file, bytes);
     CHECK_FALSE(is_current(index));

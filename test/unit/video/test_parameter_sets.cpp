@@ -1,8 +1,8 @@
 // Entry points need parameter sets: those the stream began with, or their own.
-#include <catch2/catch.hpp>
 #include <fstream>
 #include <iterator>
 
+#include "support/catch.hpp"
 #include "unit/video/encode.hpp"
 #include "unit/video/frames.hpp"
 

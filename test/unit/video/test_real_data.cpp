@@ -1,13 +1,13 @@
 // The real recordings of DIVS_DATA, through the descriptors in datasets/.
 #include <fmt/format.h>
 
-#include <catch2/catch.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <set>
 
 #include "divs/video/clips.hpp"
 #include "divs/video/indexing.hpp"
+#include "support/catch.hpp"
 #include "unit/video/convert_oracle.hpp"
 
 using namespace divs;

@@ -1,15 +1,15 @@
 // Planning shards, and shards as bytes.
-#include <catch2/catch.hpp>
 #include <random>
 
 #include "divs/core/error.hpp"
+#include "support/catch.hpp"
 #include "unit/video/encode.hpp"
 #include "unit/video/frames.hpp"
 
 namespace divs::video::test {
 namespace {
 
-using Catch::Matchers::Contains;
+using Catch::Matchers::ContainsSubstring;
 
 // A stream at 25 frames/s without reordering, with entry points at random.
 VideoIndex random_index(std::mt19937& random) {
