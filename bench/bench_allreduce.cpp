@@ -3,6 +3,7 @@
 // the compute: how much of it sticks out with overlap and without, in turn.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <thread>
@@ -160,20 +161,31 @@ class Job {
     std::unique_ptr<comm::BucketReducer> reducers_[2];  // without overlap, with it
 };
 
-// Slows the link until the sums of a step take `share` of its compute. Gives the compute seconds.
+void pace_link(comm::World& world, Job& job, double seconds) {
+    const double n = world.size(), bytes = static_cast<double>(job.gradient_bytes());
+    const double rate = 2 * (n - 1) / n * bytes / seconds;  // of what each rank sends, round the ring
+    world.emulate({0, rate}, {0, rate});
+    const double backward = slowest(world, job.backward_seconds());
+    job.plan(comm::propose_buckets({300e-6, seconds / bytes}, job.gradient_bytes(), backward));
+}
+
+// Slows the link until the sums of a step take `share` of its compute, of which the sums' own work is part.
+// Gives the compute seconds.
 double slow_link(comm::World& world, Job& job, const Options& o) {
     std::vector<double> compute;
     for (int i = -2; i < o.steps; ++i) {
         const double seconds = job.compute();
         if (i >= 0) compute.push_back(seconds);
     }
-    const double n = world.size(), seconds = o.share * median(compute);
-    const double sent =
-        2 * (n - 1) / n * static_cast<double>(job.gradient_bytes());  // by each rank, round the ring
-    world.emulate({0, sent / seconds}, {0, sent / seconds});
-    const comm::SumCost cost{300e-6, seconds / static_cast<double>(job.gradient_bytes())};
-    double backward = slowest(world, job.backward_seconds());
-    job.plan(comm::propose_buckets(cost, job.gradient_bytes(), backward));
+    const double wanted = o.share * median(compute);
+    double link = wanted;
+    for (int turn = 0; turn < 3; ++turn) {
+        pace_link(world, job, link);
+        std::vector<double> busy;
+        for (int i = 0; i < 3; ++i) busy.push_back(job.step(false).busy);
+        link = std::max(wanted / 100, link + wanted - median(busy));
+    }
+    pace_link(world, job, link);
     return median(compute);
 }
 
