@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# A Slurm of its own on one machine: munge, slurmctld and NODES slurmd on loopback, each with a name and a mount
+# namespace of its own. Needs root.
+#   cluster.sh start FOLDER NODES     FOLDER/slurm.conf is the SLURM_CONF for sbatch and its kin
+#   cluster.sh stop FOLDER
+set -euo pipefail
+action=$1 folder=$2 nodes=${3:-2}
+port=$((20000 + ($$ % 20000)))
+
+configure() {
+    mkdir -p "$folder"/{state,munge,log}
+    chmod 755 "$folder"
+    head -c 1024 /dev/urandom >"$folder/munge/key"
+    chmod 400 "$folder/munge/key"
+    local host
+    host=$(hostname -s)
+    cat >"$folder/slurm.conf" <<CONF
+ClusterName=divs
+SlurmctldHost=$host(127.0.0.1)
+SlurmctldPort=$port
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket=$folder/munge/socket
+CredType=cred/munge
+StateSaveLocation=$folder/state
+SlurmdSpoolDir=$folder/spool.%n
+SlurmctldPidFile=$folder/slurmctld.pid
+SlurmdPidFile=$folder/slurmd.%n.pid
+SlurmctldLogFile=$folder/log/slurmctld
+SlurmdLogFile=$folder/log/slurmd.%n
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SlurmdParameters=config_overrides
+SchedulerParameters=bf_interval=2,sched_interval=2
+ReturnToService=2
+MpiDefault=pmix
+KillWait=10
+NodeName=n[1-$nodes] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + nodes))] CPUs=1
+PartitionName=main Nodes=ALL Default=YES State=UP
+CONF
+    echo "PMIxCliTmpDirBase=/run/spmix" >"$folder/mpi.conf"
+}
+
+start() {
+    configure
+    export SLURM_CONF=$folder/slurm.conf
+    munged --force --foreground --key-file="$folder/munge/key" --socket="$folder/munge/socket" \
+        --pid-file="$folder/munge/pid" --seed-file="$folder/munge/seed" --log-file="$folder/log/munge" \
+        >/dev/null 2>&1 &
+    echo $! >"$folder/pids"
+    for _ in $(seq 50); do [ -S "$folder/munge/socket" ] && break; sleep 0.1; done
+    slurmctld -D >/dev/null 2>&1 &
+    echo $! >>"$folder/pids"
+    mkdir -p /run/spmix
+    for node in $(seq "$nodes"); do
+        mkdir -p "$folder/spool.n$node"
+        unshare --mount --uts --propagation private sh -c \
+            "hostname n$node && mount -t tmpfs tmpfs /run/spmix && exec slurmd -D -N n$node" >/dev/null 2>&1 &
+        echo $! >>"$folder/pids"
+    done
+    for _ in $(seq 100); do
+        [ "$(sinfo -h -t idle -o %D 2>/dev/null | head -n 1)" = "$nodes" ] && return
+        sleep 0.3
+    done
+    sinfo >&2 || true
+    tail -n 20 "$folder"/log/* >&2 || true
+    echo "the nodes did not come up" >&2
+    return 1
+}
+
+stop() {
+    [ -f "$folder/pids" ] || return 0
+    tac "$folder/pids" | while read -r pid; do kill "$pid" 2>/dev/null || true; done
+    sleep 1
+    tac "$folder/pids" | while read -r pid; do kill -9 "$pid" 2>/dev/null || true; done
+}
+
+"$action"
