@@ -24,6 +24,7 @@ void add_eval(CLI::App& app, Common& common);
 void add_export(CLI::App& app, Common& common);
 void add_import(CLI::App& app, Common& common);
 void add_index(CLI::App& app, Common& common);
+void add_info(CLI::App& app, Common& common);
 void add_synth(CLI::App& app, Common& common);
 void add_train(CLI::App& app, Common& common);
 

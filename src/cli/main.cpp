@@ -2,6 +2,7 @@
 #include <exception>
 
 #include "commands.hpp"
+#include "divs/core/build_info.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
 
@@ -10,6 +11,8 @@ namespace {
 int run(int argc, char** argv) {
     CLI::App app("DIVS trains video models on a cluster and analyses surveillance video with them.", "divs");
     app.require_subcommand(1);
+    const divs::BuildInfo build = divs::build_info();
+    app.set_version_flag("--version", "divs " + build.version + ", revision " + build.revision);
     app.fallthrough();
     app.option_defaults()->always_capture_default();
     divs::cli::Common common;
@@ -20,7 +23,8 @@ int run(int argc, char** argv) {
         ->always_capture_default(false);
     app.parse_complete_callback([&] { divs::log::configure(common.log_level, 0, 1); });
     for (const auto add : {divs::cli::add_synth, divs::cli::add_index, divs::cli::add_train, divs::cli::add_eval,
-                           divs::cli::add_export, divs::cli::add_import, divs::cli::add_analyze, divs::cli::add_bench})
+                           divs::cli::add_export, divs::cli::add_import, divs::cli::add_analyze, divs::cli::add_bench,
+                           divs::cli::add_info})
         add(app, common);
     try {
         app.parse(argc, argv);

@@ -96,6 +96,8 @@ class Backend {
   public:
     virtual ~Backend() = default;
     virtual std::string_view name() const noexcept = 0;
+    // What does its work, for people: libraries with their versions, the kind of processor or device.
+    virtual std::string description() const { return std::string(name()); }
 
     virtual std::shared_ptr<Storage> allocate(std::size_t bytes) = 0;  // zeroed
     virtual std::size_t bytes(const TensorDesc& desc) const = 0;  // in the desc's layout, padding included

@@ -29,6 +29,9 @@ class CpuBackend final : public Backend {
     }
 
     std::string_view name() const noexcept override { return "cpu"; }
+    std::string description() const override {
+        return fmt::format("oneDNN {}, {} kernels of our own", onednn::version(), env_.kernels->name);
+    }
     std::shared_ptr<Storage> allocate(std::size_t bytes) override { return allocate_host(bytes); }
     std::size_t bytes(const TensorDesc& desc) const override { return view_of(desc).size() * sizeof(float); }
 
