@@ -69,8 +69,8 @@ inline std::vector<float> predict(Model& model, const Batch& batch) {
 }
 
 // The model without its activations. Where an activation sits at its kink, two ways of rounding give
-// gradients that differ by a whole element (measured: 4e-5 with AVX, 3e-3 with plain loops, in a model of a few
-// thousand activations); without kinks they agree to 2e-6.
+// gradients that differ by a whole element (measured: 1e-6 without one; 4e-5, 3e-3 and 1e-2 with one, by the model's size,
+// the processor and the compiler's options); without kinks they agree to 2e-6 everywhere.
 inline ModelSpec smooth(ModelSpec spec) {
     for (Node& node : spec.nodes) {
         if (auto* norm = std::get_if<BatchNorm>(&node.op)) norm->activation = Activation::none;
@@ -79,7 +79,7 @@ inline ModelSpec smooth(ModelSpec spec) {
     }
     return spec;
 }
-constexpr double kink_tolerance = 0.01;
+constexpr double kink_tolerance = 0.03;
 
 // Small models of every kind of operation, for (frames, size).
 inline ModelSpec small_model(std::string_view kind, int size = 14, int frames = 1, int classes = 3) {
