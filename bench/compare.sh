@@ -22,13 +22,17 @@ need_torch() {
 }
 
 need_av() {  # a few MB; without it the comparison goes on with ffmpeg alone
-    [ -x "$peers/bin/python" ] || python3 -m venv "$peers"
-    "$peers/bin/python" -c 'import av' 2>/dev/null || "$peers/bin/pip" install --quiet av || true
+    [ -x "$peers/bin/python" ] || python3 -m venv "$peers" || return 0
+    "$peers/bin/python" -c 'import av' 2>/dev/null || "$peers/bin/pip" install --quiet av || return 0
 }
 
 case $name in
     step) need_torch; exec "$peers/bin/python" "$here/peers/compare_step.py" --divs "$divs" --rounds "$rounds" ;;
-    decode) need_av; exec "$peers/bin/python" "$here/peers/compare_decode.py" --divs "$divs" --rounds "$rounds" ;;
+    decode)
+        need_av
+        python=$peers/bin/python
+        [ -x "$python" ] || python=python3
+        exec "$python" "$here/peers/compare_decode.py" --divs "$divs" --rounds "$rounds" ;;
     conv) exec python3 "$here/peers/goals.py" --divs "$divs" conv ;;
     allreduce) exec python3 "$here/peers/goals.py" --divs "$divs" allreduce ;;
     balance) exec python3 "$here/peers/goals.py" --divs "$divs" balance ;;
