@@ -30,6 +30,13 @@ bool lettered(const Solid& solid, Vec3 p) {
 
 }  // namespace
 
+// What a solid of this colour sends back, under the sky and the street lamps.
+Vec3 Surfaces::plain(const Solid& solid, const Hit& hit, Vec3 albedo) const {
+    const RoadPoint at = scene_.line.locate(solid.centre.x, solid.centre.y);
+    return matt(conditions_, albedo, hit.normal, 1,
+                solid.centre.z < 8 ? lamp_light(scene_, at) * 0.6F : 0.1F);
+}
+
 // A wall with rows of windows, some lit after dark.
 Vec3 Surfaces::facade(const Solid& solid, const Hit& hit) const {
     const Vec3 p = hit.local;
@@ -47,9 +54,7 @@ Vec3 Surfaces::facade(const Solid& solid, const Hit& hit) const {
         return mix(dark, conditions_.sky_low, 0.15F + 0.3F * mood);
     }
     const Vec3 albedo = solid.colour * (0.85F + 0.3F * value_noise(u * 3, v * 3, solid.seed));
-    const RoadPoint at = scene_.line.locate(solid.centre.x, solid.centre.y);
-    return matt(conditions_, albedo, hit.normal, 1,
-                solid.centre.z < 8 ? lamp_light(scene_, at) * 0.6F : 0.1F);
+    return plain(solid, hit, albedo);
 }
 
 Vec3 Surfaces::of_solid(const Solid& solid, const Hit& hit) const {
@@ -75,9 +80,7 @@ Vec3 Surfaces::of_solid(const Solid& solid, const Hit& hit) const {
         case Surface::metal:
             break;
     }
-    const RoadPoint at = scene_.line.locate(solid.centre.x, solid.centre.y);
-    return matt(conditions_, albedo, hit.normal, 1,
-                solid.centre.z < 8 ? lamp_light(scene_, at) * 0.6F : 0.1F);
+    return plain(solid, hit, albedo);
 }
 
 float Surfaces::marking(RoadPoint p) const {

@@ -19,6 +19,7 @@ class Surfaces {
     Vec3 of_ground(Vec3 place, RoadPoint p, Vec3 direction, float footprint, float sunlit) const;
 
   private:
+    Vec3 plain(const Solid& solid, const Hit& hit, Vec3 albedo) const;
     Vec3 facade(const Solid& solid, const Hit& hit) const;
     Vec3 road_albedo(RoadPoint p, float footprint) const;
     float marking(RoadPoint p) const;  // 1 on paint, 0 on asphalt

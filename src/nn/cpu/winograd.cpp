@@ -32,6 +32,10 @@ std::size_t spaced(std::size_t floats) {
     return round_up(floats, 1024) + 80;
 }
 
+std::size_t tiles_along(int size) {
+    return (static_cast<std::size_t>(size) + tile_pixels - 1) / tile_pixels;
+}
+
 std::size_t blocks_of(const View& view) {
     return static_cast<std::size_t>(view.blocks);
 }
@@ -39,10 +43,7 @@ std::size_t blocks_of(const View& view) {
 }  // namespace
 
 std::size_t Winograd::tiles(const View& out) {
-    const auto along = [](int size) {
-        return (static_cast<std::size_t>(size) + tile_pixels - 1) / tile_pixels;
-    };
-    return static_cast<std::size_t>(out.n) * along(out.h) * along(out.w);
+    return static_cast<std::size_t>(out.n) * tiles_along(out.h) * tiles_along(out.w);
 }
 
 bool Winograd::fits(const Conv2d& op, const View& in, const View& out, const Kernels& kernels) {
@@ -64,9 +65,9 @@ Winograd::Winograd(const Conv2d& op, const View& in, const View& out, Direction 
       threads_(env.options.threads),
       kernels_(env.kernels->winograd),
       lanes_(in.lanes()) {
-    tiles_h_ = (static_cast<std::size_t>(target_.h) + tile_pixels - 1) / tile_pixels;
-    tiles_w_ = (static_cast<std::size_t>(target_.w) + tile_pixels - 1) / tile_pixels;
-    tiles_ = static_cast<std::size_t>(target_.n) * tiles_h_ * tiles_w_;
+    tiles_h_ = tiles_along(target_.h);
+    tiles_w_ = tiles_along(target_.w);
+    tiles_ = tiles(target_);
     const std::size_t tile_bytes =
         numbers * (source_.padded_channels() + target_.padded_channels()) * sizeof(float);
     const bool gradients = direction == Direction::backward_weights;
