@@ -16,7 +16,6 @@ namespace {
 
 using onednn::Algorithm;
 using onednn::ConvolutionProblem;
-using onednn::Direction;
 
 // One direction of a convolution, by one algorithm. in and out are gradients where the direction says so,
 // weights and bias too in backward_weights.
@@ -30,11 +29,7 @@ class Route {
 class WinogradRoute final : public Route {
   public:
     WinogradRoute(const ConvolutionProblem& p, Direction direction, const Environment& env)
-        : winograd_(p.op, view_of(p.in, p.in_block), view_of(p.out, p.out_block),
-                    direction == Direction::forward         ? Winograd::Direction::forward
-                    : direction == Direction::backward_data ? Winograd::Direction::backward_data
-                                                            : Winograd::Direction::backward_weights,
-                    env) {}
+        : winograd_(p.op, view_of(p.in, p.in_block), view_of(p.out, p.out_block), direction, env) {}
     std::size_t workspace_bytes() const override { return winograd_.workspace_bytes(); }
     void run(float* in, float* weights, float*, float* out, float* workspace) const override {
         winograd_.run(in, weights, out, workspace);

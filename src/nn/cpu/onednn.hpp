@@ -7,12 +7,12 @@
 #include <optional>
 #include <string>
 
+#include "direction.hpp"
 #include "divs/nn/operations.hpp"
 #include "layout.hpp"
 
 namespace divs::nn::cpu::onednn {
 
-enum class Direction { forward, backward_data, backward_weights };
 enum class Algorithm { direct, winograd };
 
 struct ConvolutionProblem {

@@ -2,6 +2,7 @@
 // oneDNN has it for AVX-512 only, and not in its version 3.
 #pragma once
 
+#include "direction.hpp"
 #include "divs/nn/operations.hpp"
 #include "operation.hpp"
 
@@ -10,8 +11,6 @@ namespace divs::nn::cpu {
 // A convolution in one direction. Activations in the kernels' blocks of channels, weights (O, I, 3, 3).
 class Winograd {
   public:
-    enum class Direction { forward, backward_data, backward_weights };
-
     // 4x4 pixels each, of all images.
     static std::size_t tiles(const View& out);
     static bool fits(const Conv2d& op, const View& in, const View& out, const Kernels& kernels);
