@@ -1,12 +1,14 @@
 # How every target of the project is compiled.
 add_library(divs_options INTERFACE)
 target_include_directories(divs_options INTERFACE ${CMAKE_SOURCE_DIR}/include)
-target_compile_options(divs_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers)
+# nvcc has its own (Cuda.cmake).
+target_compile_options(divs_options INTERFACE
+  "$<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wno-missing-field-initializers>")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  target_compile_options(divs_options INTERFACE -Wno-restrict)  # warns of sound std::string code (GCC bug 105651)
+  target_compile_options(divs_options INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-Wno-restrict>)  # warns of sound std::string code (GCC bug 105651)
 endif()
 if(DIVS_WERROR)
-  target_compile_options(divs_options INTERFACE -Werror)
+  target_compile_options(divs_options INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-Werror>)
 endif()
 foreach(sanitizer IN LISTS DIVS_SANITIZE)
   target_compile_options(divs_options INTERFACE -fsanitize=${sanitizer} -fno-omit-frame-pointer)

@@ -77,6 +77,16 @@ std::unique_ptr<Backend> open_plugin(const fs::path& file, const BackendOptions&
 
 }  // namespace
 
+void Backend::read(std::span<const float> from, float* to) {
+    std::copy(from.begin(), from.end(), to);
+}
+void Backend::write(const float* from, std::span<float> to) {
+    std::copy_n(from, to.size(), to.begin());
+}
+void Backend::clear(std::span<float> values) {
+    std::fill(values.begin(), values.end(), 0.0F);
+}
+
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options) {
     if (name == "cpu") return cpu::make_backend(options);
     if (name == "reference") return reference::make_backend();

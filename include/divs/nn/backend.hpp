@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -26,6 +28,9 @@ struct PlanOptions {
     std::vector<bool> input_gradients;  // which inputs need a gradient (empty: all)
     Reducer* reducer = nullptr;         // batch norm statistics over all ranks; none: this rank's own
     bool parameter_gradients = true;    // false: the parameters are frozen, their gradients are left alone
+    // A convolution on a backend that folds shifts reads its input through this temporal shift, and gives the
+    // gradient of what comes before it.
+    std::optional<TemporalShift> shift;
 };
 
 // What an operation may need to know about the step, beside its tensors.
@@ -99,12 +104,24 @@ class Backend {
     // What does its work, for people: libraries with their versions, the kind of processor or device.
     virtual std::string description() const { return std::string(name()); }
 
+    // Spans and tensors of a backend lie in its own memory. Where that is not the host's, only the backend's
+    // functions may touch it: the three below for plain arrays (arenas, optimiser state), upload and download
+    // for tensors.
+    virtual bool host_memory() const noexcept { return true; }
     virtual std::shared_ptr<Storage> allocate(std::size_t bytes) = 0;  // zeroed
+    virtual void read(std::span<const float> from, float* to);         // waits until all of it is there
+    virtual void write(const float* from, std::span<float> to);        // `from` is free again when it returns
+    virtual void clear(std::span<float> values);
+    // The caller has changed these parameters by other means than write() and update().
+    virtual void touched(std::span<const float> /*parameters*/) {}
+
     virtual std::size_t bytes(const TensorDesc& desc) const = 0;  // in the desc's layout, padding included
 
     // Plans `op` for inputs of these shapes and layouts; the plan chooses the output's layout.
     virtual std::unique_ptr<Operation> plan(const Op& op, const std::vector<TensorDesc>& inputs,
                                             const PlanOptions& options) = 0;
+    // Whether this convolution can read its input through a temporal shift (PlanOptions::shift).
+    virtual bool folds(const TemporalShift&, const Conv2d&) const { return false; }
     // The layout in which a model's input is best written, given the operation that reads it first.
     virtual TensorDesc input_desc(const Shape& shape, const Op& first) = 0;
 
@@ -120,9 +137,15 @@ class Backend {
     // Softmax cross-entropy of (N, 1, 1, classes) logits; gradient (same desc, may be null) of the *sum* of
     // the losses. Label smoothing s: target = (1 - s) one-hot + s / classes; class weights scale as in torch
     // (may be empty).
-    virtual LossSum softmax_cross_entropy(const Tensor& logits, std::span<const std::int32_t> labels,
-                                          std::span<const float> class_weights, float smoothing,
-                                          Tensor* gradient) = 0;
+    virtual void cross_entropy(const Tensor& logits, std::span<const std::int32_t> labels,
+                               std::span<const float> class_weights, float smoothing, Tensor* gradient) = 0;
+    // The sums of the last cross_entropy(); on a device this waits for it, so ask once all else is queued.
+    virtual LossSum loss() = 0;
+    LossSum softmax_cross_entropy(const Tensor& logits, std::span<const std::int32_t> labels,
+                                  std::span<const float> class_weights, float smoothing, Tensor* gradient) {
+        cross_entropy(logits, labels, class_weights, smoothing, gradient);
+        return loss();
+    }
 
     // Sum of squares over the arena, in double.
     virtual double squared_norm(std::span<const float> values) = 0;
@@ -134,9 +157,22 @@ class Backend {
     virtual void synchronise() {}  // waits for queued device work
 };
 
+// Arithmetic of a backend on a device: float32; float32 whose convolutions round their factors to
+// TensorFloat-32 (10 bits of fraction); or activations and the weights that compute reads in bfloat16, with
+// float32 sums, statistics, master weights and optimiser state. The backends on the CPU compute in float32
+// whatever is asked.
+enum class Precision { float32, tf32, bfloat16 };
+
+// Whose convolutions a device runs: the faster of both for each layer, cuDNN's, or the project's own.
+enum class ConvChoice { automatic, cudnn, divs };
+
 struct BackendOptions {
     int threads = 1;  // compute threads of this rank
     bool deterministic = false;
+    Precision precision = Precision::float32;
+    ConvChoice conv = ConvChoice::automatic;
+    int device = 0;            // number of this rank among those of its host; devices are dealt out in turn
+    std::string cache_folder;  // where measured choices are kept between runs; empty: nowhere
 };
 
 // "cpu", "reference", or the name of a plugin ("cuda": libdivs_cuda.so in the folder that DIVS_PLUGINS names,

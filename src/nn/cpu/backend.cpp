@@ -58,9 +58,9 @@ class CpuBackend final : public Backend {
     }
 
     void accumulate(const Tensor& source, Tensor& target) override;
-    LossSum softmax_cross_entropy(const Tensor& logits, std::span<const std::int32_t> labels,
-                                  std::span<const float> class_weights, float smoothing,
-                                  Tensor* gradient) override;
+    void cross_entropy(const Tensor& logits, std::span<const std::int32_t> labels,
+                       std::span<const float> class_weights, float smoothing, Tensor* gradient) override;
+    LossSum loss() override { return loss_; }
     double squared_norm(std::span<const float> values) override;
     void update(const UpdateSettings& settings, std::span<const UpdateRange> ranges,
                 std::span<float> parameters, std::span<const float> gradients,
@@ -77,6 +77,7 @@ class CpuBackend final : public Backend {
     }
 
     Environment env_;
+    LossSum loss_;
 };
 
 void CpuBackend::upload_pixels(const std::uint8_t* pixels, const float mean[3], const float deviation[3],
@@ -108,19 +109,18 @@ void CpuBackend::accumulate(const Tensor& source, Tensor& target) {
     });
 }
 
-LossSum CpuBackend::softmax_cross_entropy(const Tensor& logits, std::span<const std::int32_t> labels,
-                                          std::span<const float> class_weights, float smoothing,
-                                          Tensor* gradient) {
+void CpuBackend::cross_entropy(const Tensor& logits, std::span<const std::int32_t> labels,
+                               std::span<const float> class_weights, float smoothing, Tensor* gradient) {
     const int classes = logits.shape().c;
-    if (block_of(logits.desc) == classes)
-        return nn::softmax_cross_entropy(logits.data(), classes, labels, class_weights, smoothing,
-                                         gradient ? gradient->data() : nullptr);
+    if (block_of(logits.desc) == classes) {
+        loss_ = nn::softmax_cross_entropy(logits.data(), classes, labels, class_weights, smoothing,
+                                          gradient ? gradient->data() : nullptr);
+        return;
+    }
     std::vector<float> rows(logits.shape().size()), slopes(rows.size());
     download(logits, rows.data());
-    const LossSum sum =
-        nn::softmax_cross_entropy(rows.data(), classes, labels, class_weights, smoothing, slopes.data());
+    loss_ = nn::softmax_cross_entropy(rows.data(), classes, labels, class_weights, smoothing, slopes.data());
     if (gradient) upload(slopes.data(), *gradient);
-    return sum;
 }
 
 double CpuBackend::squared_norm(std::span<const float> values) {

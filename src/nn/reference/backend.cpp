@@ -120,12 +120,12 @@ class ReferenceBackend final : public Backend {
         for (std::size_t i = 0; i < source.shape().size(); ++i) target.data()[i] += source.data()[i];
     }
 
-    LossSum softmax_cross_entropy(const Tensor& logits, std::span<const std::int32_t> labels,
-                                  std::span<const float> class_weights, float smoothing,
-                                  Tensor* gradient) override {
-        return nn::softmax_cross_entropy(logits.data(), logits.shape().c, labels, class_weights, smoothing,
-                                         gradient ? gradient->data() : nullptr);
+    void cross_entropy(const Tensor& logits, std::span<const std::int32_t> labels,
+                       std::span<const float> class_weights, float smoothing, Tensor* gradient) override {
+        loss_ = nn::softmax_cross_entropy(logits.data(), logits.shape().c, labels, class_weights, smoothing,
+                                          gradient ? gradient->data() : nullptr);
     }
+    LossSum loss() override { return loss_; }
 
     double squared_norm(std::span<const float> values) override {
         double sum = 0;
@@ -148,6 +148,9 @@ class ReferenceBackend final : public Backend {
             }
         }
     }
+
+  private:
+    LossSum loss_;
 };
 
 }  // namespace
