@@ -1,4 +1,5 @@
-# divs_mpi_test(NAME SOURCES ... LINK ... RANKS 1 2 4 [ARGS ...] [TIMEOUT seconds] [VARIANT name]): one executable,
+# divs_mpi_test(NAME SOURCES ... LINK ... RANKS 1 2 4 [ARGS ...] [TIMEOUT seconds] [VARIANT name]
+# [LIBRARY target, which DIVS_NCCL then names]): one executable,
 # test_mpi_NAME, with the World of test/mpi/world.hpp, run under mpirun once for each number of ranks. Called again for
 # a NAME that exists, without SOURCES, it adds runs with other ARGS under the VARIANT's name.
 add_library(divs_mpi_test_main OBJECT ${CMAKE_CURRENT_SOURCE_DIR}/mpi/main.cpp)
@@ -15,7 +16,7 @@ set(DIVS_MPI_ENVIRONMENT
   "LSAN_OPTIONS=suppressions=${CMAKE_CURRENT_SOURCE_DIR}/sanitizers/lsan.supp print_suppressions=0")
 
 function(divs_mpi_test name)
-  cmake_parse_arguments(TEST "" "TIMEOUT;VARIANT" "SOURCES;LINK;RANKS;ARGS" ${ARGN})
+  cmake_parse_arguments(TEST "" "TIMEOUT;VARIANT;LIBRARY" "SOURCES;LINK;RANKS;ARGS" ${ARGN})
   if(TEST_SOURCES)
     add_executable(test_mpi_${name} ${TEST_SOURCES})
     target_include_directories(test_mpi_${name} PRIVATE ${CMAKE_SOURCE_DIR}/test)
@@ -27,6 +28,11 @@ function(divs_mpi_test name)
   if(TEST_VARIANT)
     set(TEST_VARIANT " (${TEST_VARIANT})")
   endif()
+  set(environment "${DIVS_MPI_ENVIRONMENT}")
+  if(TEST_LIBRARY)
+    add_dependencies(test_mpi_${name} ${TEST_LIBRARY})
+    list(APPEND environment "DIVS_NCCL=$<TARGET_FILE:${TEST_LIBRARY}>")
+  endif()
   foreach(ranks IN LISTS TEST_RANKS)
     set(test "mpi ${name}${TEST_VARIANT}: ${ranks} rank(s)")
     add_test(NAME ${test}
@@ -37,6 +43,6 @@ function(divs_mpi_test name)
       list(APPEND labels threads)  # what ThreadSanitizer watches
     endif()
     set_tests_properties(${test} PROPERTIES TIMEOUT ${limit} PROCESSORS ${ranks} LABELS "${labels}"
-      ENVIRONMENT "${DIVS_MPI_ENVIRONMENT}")
+      ENVIRONMENT "${environment}")
   endforeach()
 endfunction()

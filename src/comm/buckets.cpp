@@ -1,8 +1,6 @@
 #include "divs/comm/buckets.hpp"
 
 #include <algorithm>
-#include <exception>
-#include <string>
 #include <utility>
 
 #include "divs/core/error.hpp"
@@ -62,62 +60,47 @@ void BucketCursor::restart() noexcept {
     next_ = 0;
 }
 
+BucketReducer::BucketReducer(World& world, std::unique_ptr<BucketSum> sum, std::vector<Range> buckets,
+                             bool overlap)
+    : world_(world), sum_(std::move(sum)), cursor_(std::move(buckets), sum_->size()), overlap_(overlap) {}
+
 BucketReducer::BucketReducer(World& world, std::span<float> gradients, std::vector<Range> buckets,
                              bool overlap)
-    : world_(world),
-      gradients_(gradients),
-      cursor_(std::move(buckets), gradients.size()),
-      overlap_(overlap),
-      exceptions_(std::uncaught_exceptions()) {}
-
-// The gradients may be freed next: nothing may still write to them.
-BucketReducer::~BucketReducer() {
-    if (works_.empty()) return;
-    try {
-        if (std::uncaught_exceptions() > exceptions_)
-            world_.leave();
-        else
-            for (const Work& work : works_) work.wait();
-    } catch (const std::exception&) {  // the one who waits for the next operation hears of it
-    }
-}
+    : BucketReducer(world, make_host_sum(world, gradients), std::move(buckets), overlap) {}
 
 void BucketReducer::post_full() {
-    while (const auto bucket = cursor_.take())
-        works_.push_back(world_.sum(gradients_.subspan(bucket->begin, bucket->size()),
-                                    "bucket " + std::to_string(works_.size())));
+    while (const auto bucket = cursor_.take()) sum_->post(*bucket);
 }
 
 void BucketReducer::ready(Range range) {
+    stage_ = Stage::filling;
     cursor_.announce(range);
     if (!overlap_) return;
     post_full();
     world_.poll();
 }
 
-double BucketReducer::finish() {
+void BucketReducer::join() {
     cursor_.announce_all();
     post_full();
-    double exposed = 0;
-    for (const Work& work : works_) {
-        work.wait();
-        exposed += work.waited_seconds();
-    }
+    sum_->join();
+    stage_ = Stage::joined;
+}
+
+double BucketReducer::finish() {
+    if (stage_ != Stage::joined) join();
+    BucketSum::Finished finished = sum_->finish();
+    timings_ = std::move(finished.timings);
     busy_ = 0;
-    timings_.clear();
-    for (std::size_t i = 0; i < works_.size(); ++i) {
-        const double seconds = works_[i].end_seconds() - works_[i].start_seconds();
-        timings_.push_back({cursor_.buckets()[i].size() * sizeof(float), seconds});
-        busy_ += seconds;
-    }
-    works_.clear();
+    for (const Timing& timing : timings_) busy_ += timing.seconds;
     cursor_.restart();
-    return exposed;
+    stage_ = Stage::between;
+    return finished.exposed;
 }
 
 void BucketReducer::replan(std::vector<Range> buckets) {
-    if (!works_.empty()) throw_error<ConfigError>("buckets can change between steps only");
-    cursor_ = BucketCursor(std::move(buckets), gradients_.size());
+    if (stage_ != Stage::between) throw_error<ConfigError>("buckets can change between steps only");
+    cursor_ = BucketCursor(std::move(buckets), sum_->size());
 }
 
 }  // namespace divs::comm

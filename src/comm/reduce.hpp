@@ -1,7 +1,7 @@
 // Element-wise reduction over all ranks. Written over messages instead of MPI_Allreduce for three reasons:
 // the bytes of each tier are counted and paced one by one, the wait can back off, and the order of additions
 // is fixed by the length and the number of ranks alone, so the result has the same bits on all ranks and
-// every time.
+// every time. `Links` is a Channel, or a Subset of its ranks.
 #pragma once
 
 #include <algorithm>
@@ -31,8 +31,8 @@ void combine(std::span<T> into, const T* from, Operation operation) {
 // MPICH", 2005): in round k, ranks that differ in bit k swap what they have. Both compute a + b and b + a,
 // which are the same bits. Ranks beyond the largest power of two add theirs to a partner first and get the
 // result last.
-template <class T, class Operation>
-Task reduce_by_doubling(Channel& channel, std::span<T> values, Operation operation) {
+template <class Links, class T, class Operation>
+Task reduce_by_doubling(Links& channel, std::span<T> values, Operation operation) {
     const int rank = channel.rank(), size = channel.size();
     const int power = static_cast<int>(std::bit_floor(static_cast<unsigned>(size)));
     const std::size_t bytes = values.size_bytes();
@@ -65,10 +65,10 @@ Task reduce_by_doubling(Channel& channel, std::span<T> values, Operation operati
 // One ring allreduce in progress: `size` chunks of a block travel round the ring, first adding up, then
 // copied (Patarasuk, Yuan, "Bandwidth optimal all-reduce algorithms", 2009). Chunk c starts at rank c and
 // gains c+1, c+2, ... in this order.
-template <class T, class Operation>
+template <class Links, class T, class Operation>
 class Ring {
   public:
-    Ring(Channel& channel, int slot, Operation operation)
+    Ring(Links& channel, int slot, Operation operation)
         : channel_(channel),
           slot_(slot),
           size_(channel.size()),
@@ -118,7 +118,7 @@ class Ring {
         out_ = channel_.send(from.data(), from.size_bytes(), right, slot_);
     }
 
-    Channel& channel_;
+    Links& channel_;
     int slot_, size_, rank_;
     Operation operation_;
     std::span<T> block_;
@@ -129,10 +129,10 @@ class Ring {
 
 // Cuts the values into blocks, whose rings run a few at a time: one is added while another is on its way, and
 // what arrives is added while it is in the cache.
-template <class T, class Operation>
-Task reduce_by_ring(Channel& channel, std::span<T> values, Operation operation) {
+template <class Links, class T, class Operation>
+Task reduce_by_ring(Links& channel, std::span<T> values, Operation operation) {
     const std::size_t block = ring_piece_bytes / sizeof(T) * static_cast<std::size_t>(channel.size());
-    std::vector<Ring<T, Operation>> rings;
+    std::vector<Ring<Links, T, Operation>> rings;
     for (std::size_t s = 0; s < ring_slots && s * block < values.size(); ++s)
         rings.emplace_back(channel, static_cast<int>(s), operation);
     std::size_t next = 0;
@@ -154,8 +154,8 @@ Task reduce_by_ring(Channel& channel, std::span<T> values, Operation operation) 
     }
 }
 
-template <class T, class Operation>
-Task reduce(Channel& channel, std::span<T> values, Operation operation) {
+template <class Links, class T, class Operation>
+Task reduce(Links& channel, std::span<T> values, Operation operation) {
     if (channel.size() == 1 || values.empty()) co_return;
     if (values.size_bytes() <= doubling_bytes)
         co_await reduce_by_doubling(channel, values, operation);

@@ -10,8 +10,14 @@
 #include "divs/core/clock.hpp"
 #include "divs/core/error.hpp"
 #include "signals.hpp"
+#include "time_limit.hpp"
 
 namespace divs::comm {
+namespace {
+
+constexpr double last_act_seconds = 2;
+
+}  // namespace
 
 Watchdog::Watchdog(double timeout_seconds) : timeout_(timeout_seconds) {
     char name[256] = "";
@@ -61,6 +67,11 @@ void Watchdog::set_watched(bool watched) {
     watched_ = watched;
 }
 
+void Watchdog::before_end(std::function<void()> last_act) {
+    std::lock_guard lock(mutex_);
+    last_acts_.push_back(std::move(last_act));
+}
+
 void Watchdog::watch() {
     const double period = std::clamp(timeout_ / 20, 0.005, 1.0);
     double stalled = 0;
@@ -86,6 +97,7 @@ void Watchdog::end_process(double stalled_seconds) {
         "last activity: {}\n",
         host_, rank_, getpid(), number_, what_, stalled_seconds, timeout_, activity_);
     [[maybe_unused]] const auto written = write(STDERR_FILENO, line.data(), line.size());
+    for (const auto& last_act : last_acts_) ends_within(last_act_seconds, last_act);
     _exit(static_cast<int>(ExitCode::hang));
 }
 

@@ -5,9 +5,11 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace divs::comm {
 
@@ -27,6 +29,9 @@ class Watchdog {
     // Whether anybody runs the operation. Where the program's own thread must, time between its turns does
     // not count.
     void set_watched(bool watched);
+    // Done before the process is ended, on a thread of its own, for a second or two at most: it must own what
+    // it uses.
+    void before_end(std::function<void()> last_act);
 
   private:
     void watch();
@@ -40,6 +45,7 @@ class Watchdog {
     std::uint64_t number_ = 0;
     std::string host_, what_, activity_ = "nothing";
     const std::atomic<std::uint64_t>* progress_ = nullptr;
+    std::vector<std::function<void()>> last_acts_;
     std::thread thread_;
 };
 

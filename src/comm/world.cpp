@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "access.hpp"
 #include "divs/core/clock.hpp"
 #include "divs/core/error.hpp"
 #include "engine.hpp"
@@ -245,6 +246,13 @@ void World::abort(int code, std::string_view message) noexcept {
                  static_cast<int>(message.size()), message.data());
     std::fflush(stderr);
     impl_->engine.abort(code);
+}
+
+Work WorldAccess::post(World& world, std::string_view what, std::function<Task(Channel&)> start) {
+    return Work(world.impl_->engine.post(what, std::move(start)));
+}
+Watchdog& WorldAccess::watchdog(World& world) {
+    return world.impl_->engine.watchdog();
 }
 
 void require_equal(World& world, std::span<const std::byte> bytes, std::string_view what) {

@@ -3,20 +3,15 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "divs/comm/bucket_sum.hpp"
 #include "divs/comm/world.hpp"
 
 namespace divs::comm {
-
-struct Range {
-    std::size_t begin = 0, end = 0;  // elements
-
-    std::size_t size() const noexcept { return end - begin; }
-    friend bool operator==(const Range&, const Range&) = default;
-};
 
 // Cuts an arena of `size` elements into buckets of about `bucket_bytes`, from the end backwards, at the given
 // boundaries (starts of parameters, ascending). The first bucket to fill (the last in the arena) is kept at
@@ -48,39 +43,42 @@ class BucketCursor {
 
 class BucketReducer {
   public:
+    using Timing = BucketSum::Timing;
+
+    // The buckets go by the given path; with overlap off, all are posted at the end of the step.
+    BucketReducer(World& world, std::unique_ptr<BucketSum> sum, std::vector<Range> buckets,
+                  bool overlap = true);
+    // By MPI, from host memory.
     BucketReducer(World& world, std::span<float> gradients, std::vector<Range> buckets, bool overlap = true);
-    ~BucketReducer();
     BucketReducer(const BucketReducer&) = delete;
 
-    // A range of the arena is final (called in descending order). Posts every bucket that it completes; with
-    // overlap off, all are posted by finish().
+    // A range of the arena is final (called in descending order). Posts every bucket that it completes.
     void ready(Range range);
-    // Waits for all buckets of the step; parts of the arena that no range announced count as final. Seconds
-    // that the wait blocked: exposed communication.
+    // All of the arena is final, announced or not. What reads the gradients from here on reads the sums: host
+    // memory is waited for, a device waits by itself.
+    void join();
+    // Joins, where that was not done, and waits until the step's communication has ended well. Seconds in
+    // which nothing was computed because of it: exposed communication.
     double finish();
 
     void replan(std::vector<Range> buckets);  // between steps
     const std::vector<Range>& buckets() const noexcept { return cursor_.buckets(); }
 
     // Of the last finished step.
-    struct Timing {
-        std::size_t bytes = 0;
-        double seconds = 0;  // on the communication thread
-    };
     double busy_seconds() const noexcept { return busy_; }                    // communication, exposed or not
     const std::vector<Timing>& timings() const noexcept { return timings_; }  // a bucket each, in order
 
   private:
+    enum class Stage { between, filling, joined };
     void post_full();
 
     World& world_;
-    std::span<float> gradients_;
+    std::unique_ptr<BucketSum> sum_;
     BucketCursor cursor_;
     bool overlap_;
-    std::vector<Work> works_;
+    Stage stage_ = Stage::between;  // steps
     std::vector<Timing> timings_;
     double busy_ = 0;
-    int exceptions_;
 };
 
 }  // namespace divs::comm

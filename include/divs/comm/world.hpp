@@ -42,6 +42,7 @@ class Work {
 
   private:
     friend class World;
+    friend struct WorldAccess;
     explicit Work(std::shared_ptr<State> state) : state_(std::move(state)) {}
     std::shared_ptr<State> state_;
 };
@@ -117,6 +118,7 @@ class World {
     [[noreturn]] void abort(int code, std::string_view message) noexcept;
 
   private:
+    friend struct WorldAccess;
     struct Impl;
     std::unique_ptr<Impl> impl_;
 };

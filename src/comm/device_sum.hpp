@@ -1,0 +1,71 @@
+// Buckets on a device: by NCCL, through pinned memory and MPI, or both (see paths.hpp).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "divs/comm/bucket_sum.hpp"
+#include "nccl_communicator.hpp"
+#include "task.hpp"
+
+namespace divs::comm {
+
+class Channel;
+
+// The operation that ends a step, on ranks without a device as well.
+inline constexpr const char* watch_name = "buckets on their devices";
+
+class DeviceSum : public BucketSum {
+  public:
+    // `nccl`: started; null where this rank takes no part in it.
+    DeviceSum(World& world, std::span<float> gradients, std::shared_ptr<DeviceStream> stream, PathPlan plan,
+              std::shared_ptr<NcclCommunicator> nccl);
+    ~DeviceSum() override;
+
+    std::size_t size() const noexcept override { return gradients_.size(); }
+    void post(Range bucket) override;
+    void join() override;
+    Finished finish() override;
+
+  private:
+    // The marks of a bucket, in the order in which the device comes past them.
+    struct Bucket {
+        std::string name;
+        Range range;
+        std::unique_ptr<DeviceMark> ready;   // computed
+        std::unique_ptr<DeviceMark> start;   // communication begins
+        std::unique_ptr<DeviceMark> copied;  // in pinned memory
+        std::unique_ptr<DeviceMark> done;    // the sum is on the device
+    };
+
+    Bucket& next_bucket(Range range);
+    std::span<float> device(const Bucket& bucket) const;
+    std::span<float> pinned(const Bucket& bucket) const;
+
+    // Operations, run on the thread that communicates.
+    Task sum(Channel& channel, Bucket& bucket);
+    Task sum_over_mpi(Channel& channel, Bucket& bucket);
+    Task accept(Channel& channel);
+    Task watch(Channel& channel);
+    Task named(std::string what, Task work);  // its errors say what it was
+
+    void begin_copy(Bucket& bucket);
+    [[noreturn]] void fail(const std::string& what, const std::exception& error, int code);
+
+    World& world_;
+    std::span<float> gradients_;
+    std::shared_ptr<DeviceStream> stream_;
+    PathPlan plan_;
+    std::shared_ptr<NcclCommunicator> nccl_;
+    std::unique_ptr<PinnedMemory> pinned_;  // as long as the arena, where MPI takes part
+    int exceptions_;
+
+    std::vector<std::unique_ptr<Bucket>> buckets_;     // those of the step first; marks are kept for the next
+    std::vector<Work> works_;                          // of the step, a bucket each
+    Work watch_;                                       // of the step: ends when the device is through
+    std::unique_ptr<DeviceMark> computed_, released_;  // backward is over; the sums are there
+    bool broken_ = false;
+};
+
+}  // namespace divs::comm
