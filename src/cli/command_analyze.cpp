@@ -73,7 +73,7 @@ void analyse(comm::World& world, const AnalyzeSettings& settings, const AnalyzeA
     const train::Weights weights = train::read_any_weights(arguments.weights);
     const auto model = train::make_model(
         weights,
-        nn::make_backend(settings.model.backend, {train::compute_threads(world, settings.model), true}));
+        nn::make_backend(settings.model.backend, train::backend_options(world, settings.model, true)));
     const nn::ModelSpec& spec = model->spec();
 
     video::Dataset files = analyze::collect_files(arguments.input);

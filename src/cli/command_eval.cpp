@@ -42,8 +42,9 @@ void evaluate(comm::World& world, train::Settings settings, const EvalArguments&
     follow_weights(settings, nn::from_json(weights.model_json), weights.clip_stride);
     const train::DataView data = train::open_data(world, settings.data, settings.scheduler.storage);
     require_classes(weights, data.catalogue);
-    const int threads = train::compute_threads(world, settings.model);
-    const auto model = train::make_model(weights, nn::make_backend(settings.model.backend, {threads, false}));
+    const auto model = train::make_model(
+        weights,
+        nn::make_backend(settings.model.backend, train::backend_options(world, settings.model, false)));
 
     train::EvaluateOptions options{arguments.batch, {}, data.holders};
     options.feed.threads = settings.data.decode_threads;

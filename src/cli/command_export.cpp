@@ -94,7 +94,7 @@ void run_import(const ImportArguments& arguments) {
     info.config = weights.config;
     io::make_folder(folder);
     const fs::path file = folder / train::checkpoint_name(0);
-    train::write_checkpoint(file, info, train::checkpoint_arrays(*model, {}));
+    train::write_checkpoint(file, info, train::checkpoint_arrays(*model, {}).arrays);
     print_weights(weights, file);
     fmt::print("divs train --set train.folder={} starts from it\n", folder.string());
 }

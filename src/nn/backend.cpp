@@ -11,6 +11,7 @@
 
 #include "cpu/operation.hpp"
 #include "divs/core/error.hpp"
+#include "divs/core/log.hpp"
 #include "divs/nn/plugin.hpp"
 #include "reference/loops.hpp"
 
@@ -40,16 +41,25 @@ bool is_plain_name(std::string_view name) {
     });
 }
 
+// Empty where there is none.
 fs::path find_plugin(std::string_view name) {
-    std::string searched;
     if (is_plain_name(name))
         for (const fs::path& folder : plugin_folders()) {
             const fs::path file = folder / fmt::format("libdivs_{}.so", name);
             if (std::error_code error; fs::exists(file, error)) return file;
-            searched += fmt::format("{}{}", searched.empty() ? "" : ", ", folder.string());
         }
-    throw_error<ConfigError>("backend \"{}\": expected cpu, reference or a plugin libdivs_<name>.so{}{}",
-                             name, searched.empty() ? "" : "; looked for it in ", searched);
+    return {};
+}
+
+fs::path require_plugin(std::string_view name) {
+    if (const fs::path file = find_plugin(name); !file.empty()) return file;
+    std::string searched;
+    if (is_plain_name(name))
+        for (const fs::path& folder : plugin_folders())
+            searched += fmt::format("{}{}", searched.empty() ? "" : ", ", folder.string());
+    throw_error<ConfigError>(
+        "backend \"{}\": expected auto, cpu, reference or a plugin libdivs_<name>.so{}{}", name,
+        searched.empty() ? "" : "; looked for it in ", searched);
 }
 
 struct CloseLibrary {
@@ -75,6 +85,16 @@ std::unique_ptr<Backend> open_plugin(const fs::path& file, const BackendOptions&
     return backend;
 }
 
+// One line a host is enough: its ranks have one driver and one set of libraries.
+std::unique_ptr<Backend> make_best(const BackendOptions& options) {
+    if (const fs::path file = find_plugin("cuda"); !file.empty()) try {
+            return open_plugin(file, options);
+        } catch (const Error& e) {
+            if (options.device == 0) log::warn("{}; the CPU is used", e.what());
+        }
+    return cpu::make_backend(options);
+}
+
 }  // namespace
 
 void Backend::read(std::span<const float> from, float* to) {
@@ -88,9 +108,10 @@ void Backend::clear(std::span<float> values) {
 }
 
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options) {
+    if (name == "auto") return make_best(options);
     if (name == "cpu") return cpu::make_backend(options);
     if (name == "reference") return reference::make_backend();
-    return open_plugin(find_plugin(name), options);
+    return open_plugin(require_plugin(name), options);
 }
 
 }  // namespace divs::nn

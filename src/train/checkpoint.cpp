@@ -48,13 +48,17 @@ void append_arrays(std::vector<ArrayView>& arrays, std::string_view prefix,
                           arena.subspan(view.offset, view.size)});
 }
 
-std::vector<ArrayView> checkpoint_arrays(nn::Model& model, const OptimiserState& state) {
-    std::vector<ArrayView> arrays;
-    append_arrays(arrays, parameters, model.parameter_views(), model.parameters());
-    append_arrays(arrays, buffers, model.buffer_views(), model.buffers());
-    for (const auto& [name, arena] : state)
-        append_arrays(arrays, state_prefix(name), model.parameter_views(), arena);
-    return arrays;
+StateArrays checkpoint_arrays(nn::Model& model, const OptimiserState& state) {
+    StateArrays all;
+    const auto append = [&](std::string_view prefix, const std::vector<nn::ParameterView>& views,
+                            std::span<float> arena) {
+        all.views.emplace_back(model.backend(), arena);
+        append_arrays(all.arrays, prefix, views, all.views.back().values());
+    };
+    append(parameters, model.parameter_views(), model.parameters());
+    append(buffers, model.buffer_views(), model.buffers());
+    for (const auto& [name, arena] : state) append(state_prefix(name), model.parameter_views(), arena);
+    return all;
 }
 
 void restore_arrays(const Checkpoint& checkpoint, std::string_view prefix,
@@ -74,12 +78,18 @@ void restore_arrays(const Checkpoint& checkpoint, std::string_view prefix,
 }
 
 void restore(const Checkpoint& checkpoint, nn::Model& model, const OptimiserState& state) {
-    restore_arrays(checkpoint, parameters, model.parameter_views(), model.parameters());
-    restore_arrays(checkpoint, buffers, model.buffer_views(), model.buffers());
+    const auto fill = [&](std::string_view prefix, const std::vector<nn::ParameterView>& views,
+                          std::span<float> arena) {
+        nn::HostView host(model.backend(), arena);
+        restore_arrays(checkpoint, prefix, views, host.values());
+        host.write_back();
+    };
+    fill(parameters, model.parameter_views(), model.parameters());
+    fill(buffers, model.buffer_views(), model.buffers());
     const bool has_state = has_any(checkpoint, optimiser);
     for (const auto& [name, arena] : state) {
-        std::fill(arena.begin(), arena.end(), 0.0F);
-        if (has_state) restore_arrays(checkpoint, state_prefix(name), model.parameter_views(), arena);
+        model.backend().clear(arena);
+        if (has_state) fill(state_prefix(name), model.parameter_views(), arena);
     }
     if (has_state) reject_surplus(checkpoint, optimiser, state.size() * model.parameter_views().size());
 }

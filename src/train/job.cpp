@@ -38,6 +38,14 @@ int compute_threads(const comm::World& world, const ModelSettings& model) {
     return model.threads > 0 ? model.threads : std::max(1, usable_cores() / world.local_size());
 }
 
+nn::BackendOptions backend_options(const comm::World& world, const ModelSettings& model, bool deterministic) {
+    nn::BackendOptions options;
+    options.threads = compute_threads(world, model);
+    options.deterministic = deterministic;
+    options.device = world.local_rank();
+    return options;
+}
+
 nn::ModelSpec describe_model(const ModelSettings& model, const video::ClipOptions& clip, int classes) {
     const nn::ModelSize size{classes, clip.frames, model.height, model.width};
     if (model.file.empty()) return nn::zoo_model(model.name, size);

@@ -48,7 +48,7 @@ Run::Run(comm::World& world, const Settings& settings) : world_(world), settings
     ledger_ = std::make_unique<SampleLedger>(samples_);
     if (is_root()) {
         store_ = std::make_unique<CheckpointStore>(settings_.run.folder, settings_.run.keep_last, true);
-        store_->reserve(checkpoint_arrays(*model_, synchroniser_->state()));
+        store_->reserve(checkpoint_arrays(*model_, synchroniser_->state()).arrays);
     }
     resume();
     balancer_ = std::make_unique<Balancer>(world, settings_, data_.catalogue,
@@ -64,11 +64,11 @@ void Run::check_agreement() {
 }
 
 void Run::build_model() {
-    const nn::BackendOptions options{settings_.model.threads, settings_.run.deterministic};
     const auto classes = static_cast<int>(data_.catalogue.dataset.classes.size());
     model_ = std::make_unique<nn::Model>(
         describe_model(settings_.model, settings_.data.catalogue.clip, classes),
-        nn::make_backend(settings_.model.backend, options),
+        nn::make_backend(settings_.model.backend,
+                         backend_options(world_, settings_.model, settings_.run.deterministic)),
         settings_.run.norm == Norm::sync && world_.size() > 1 ? &norms_ : nullptr);
     model_->initialise(settings_.run.seed);
     if (!settings_.model.init.empty()) {
@@ -104,10 +104,7 @@ void Run::resume() {
     step_ = resumed_at_ = position[1];
     batch_ = static_cast<std::uint64_t>(position[2]);
     *ledger_ = SampleLedger::unpack(world_.broadcast(ledger_->pack(), 0, "ledger"), samples_);
-    for (std::span<float> arena : {model_->parameters(), model_->buffers()})
-        world_.broadcast(std::as_writable_bytes(arena), 0, "model").wait();
-    for (auto& [name, arena] : synchroniser_->state())
-        world_.broadcast(std::as_writable_bytes(arena), 0, "optimiser state").wait();
+    synchroniser_->broadcast_state();
 }
 
 void Run::say_hello() const {

@@ -38,7 +38,7 @@ void Run::save(CheckpointStore::Busy busy) {
     info.data_fingerprint = data_.catalogue.fingerprint;
     if (last_metrics_ && batch_ == 0) info.metric = last_metrics_->accuracy;
     info.metric_name = "val accuracy";
-    if (store_->save(std::move(info), checkpoint_arrays(*model_, synchroniser_->state()), busy) ==
+    if (store_->save(std::move(info), checkpoint_arrays(*model_, synchroniser_->state()).arrays, busy) ==
         CheckpointStore::Saved::skipped)
         log::debug("step {}: no checkpoint, the one before is still being written", step_);
     times_.add(Stage::checkpoint, watch.seconds());

@@ -107,6 +107,9 @@ RunSettings read_run(Config& config) {
     run.norm = section.choice("norm", "local", {"local", "sync"}) == "sync" ? Norm::sync : Norm::local;
     run.overlap = section.get("overlap", true);
     run.bucket_mib = section.get("bucket_mib", run.deterministic ? 4.0 : 0.0, 0.0, 65536.0);
+    const Section comm = config.section("comm");
+    run.nccl = comm.get("nccl", run.nccl);
+    run.nccl_start_seconds = comm.get("nccl_start_s", run.nccl_start_seconds, 0.1, 1e6);
     run.checkpoint_steps = section.get("checkpoint_steps", 0, 0);
     run.checkpoint_seconds = section.get("checkpoint_seconds", run.checkpoint_seconds, 0.0);
     run.keep_last = section.get("keep_last", run.keep_last, 1, 1000);

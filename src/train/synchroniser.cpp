@@ -1,14 +1,15 @@
 #include "divs/train/synchroniser.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
 #include <thread>
 
 #include "divs/comm/bucket_tuner.hpp"
-#include "divs/core/clock.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
+#include "divs/nn/host_view.hpp"
 
 namespace divs::train {
 namespace {
@@ -43,17 +44,32 @@ void NormReducer::sum(std::span<double> values) {
 }
 
 Synchroniser::Synchroniser(nn::Model& model, comm::World& world, NormReducer& norms, const Settings& settings)
-    : model_(model), world_(world), norms_(norms), settings_(settings), ranges_(model.update_ranges()) {
-    const double mib = settings.run.bucket_mib;
-    const auto bytes = static_cast<std::size_t>(mib > 0 ? mib * (1 << 20) : default_bucket_bytes);
-    reducer_ = std::make_unique<comm::BucketReducer>(
-        world, model.gradients(),
-        comm::plan_buckets(boundaries(model), model.gradients().size(), bytes, first_bucket_bytes),
-        settings.run.overlap);
+    : model_(model),
+      world_(world),
+      norms_(norms),
+      settings_(settings),
+      stream_(model.backend().communication_stream()),
+      ranges_(model.update_ranges()) {
+    if (stream_)
+        for (auto* mark : {&begin_, &end_}) *mark = stream_->make_mark();
+    if (world.size() > 1) choose_path();
     const bool sgd = settings.optimizer.update.optimizer == nn::Optimizer::sgd;
     for (const char* name :
          sgd ? std::vector<const char*>{"momentum"} : std::vector<const char*>{"moment1", "moment2"})
         state_.emplace_back(name, model.backend().allocate(model.parameters().size_bytes()));
+}
+
+void Synchroniser::choose_path() {
+    comm::ChosenSum chosen = comm::choose_sum(world_, model_.gradients(), stream_,
+                                              {settings_.run.nccl, settings_.run.nccl_start_seconds});
+    const auto& paths = chosen.plan.paths;
+    mixed_ = chosen.plan.has_devices() && std::ranges::count(paths, comm::Path::host) > 0;
+    const double mib = settings_.run.bucket_mib;
+    const auto bytes = static_cast<std::size_t>(mib > 0 ? mib * (1 << 20) : default_bucket_bytes);
+    reducer_ = std::make_unique<comm::BucketReducer>(
+        world_, std::move(chosen.sum),
+        comm::plan_buckets(boundaries(model_), model_.gradients().size(), bytes, first_bucket_bytes),
+        settings_.run.overlap);
 }
 
 OptimiserState Synchroniser::state() {
@@ -67,18 +83,15 @@ StepTotals Synchroniser::step(const nn::Batch& batch, const nn::LossSettings& lo
                               double slowdown) {
     times_ = {};
     Stopwatch watch;
-    const bool alone = world_.size() == 1;
+    if (stream_) stream_->mark_compute(*begin_);
     const nn::LossSum mine = model_.train_step(batch, loss, [&](nn::GradientRange range) {
-        if (!alone) reducer_->ready({range.begin, range.end});
+        if (reducer_) reducer_->ready({range.begin, range.end});
     });
+    if (stream_) stream_->mark_compute(*end_);
     bad_row_ = mine.first_not_finite;
     const double norm_wait = norms_.waited_seconds();
-    times_.compute = watch.lap() - norm_wait;
     times_.exposed = norm_wait;
-    if (slowdown > 1) {
-        std::this_thread::sleep_for(std::chrono::duration<double>(times_.compute * (slowdown - 1)));
-        times_.compute += watch.lap();
-    }
+    measure_compute(watch, norm_wait, slowdown);
 
     const bool bad = bad_row_ >= 0;
     std::array<double, 7> sums{bad ? 0 : mine.loss,  // one rank's NaN must not hide what the others have
@@ -88,19 +101,36 @@ StepTotals Synchroniser::step(const nn::Batch& batch, const nn::LossSettings& lo
                                static_cast<double>(wishes.stop),
                                static_cast<double>(wishes.save),
                                static_cast<double>(bad)};
-    if (!alone) {
-        const comm::Work counts = world_.sum(std::span<double>(sums), "counts");
+    if (reducer_) reduce(sums);
+    samples_since_merge_ += batch.clips();
+    StepTotals totals{sums[0], sums[1], sums[2], sums[3], sums[4] > 0, sums[5] > 0, sums[6] > 0, 0};
+    const double squared =
+        model_.backend().squared_norm(model_.gradients());  // a device has come this far now
+    totals.gradient_norm = totals.weight > 0 ? std::sqrt(squared) / totals.weight : 0;
+    if (stream_) times_.compute = std::max(0.0, stream_->seconds_between(*begin_, *end_) - norm_wait);
+    if (reducer_) {
         times_.exposed += reducer_->finish();
-        counts.wait();
-        times_.exposed += counts.waited_seconds();
         times_.busy = reducer_->busy_seconds();
         if (++steps_ <= tuning_steps && settings_.run.bucket_mib == 0) tune_buckets();
     }
-    samples_since_merge_ += batch.clips();
-    StepTotals totals{sums[0], sums[1], sums[2], sums[3], sums[4] > 0, sums[5] > 0, sums[6] > 0, 0};
-    const double squared = model_.backend().squared_norm(model_.gradients());
-    totals.gradient_norm = totals.weight > 0 ? std::sqrt(squared) / totals.weight : 0;
     return totals;
+}
+
+// A rank that is slowed on purpose takes that much longer; a device must be waited for to know how much.
+void Synchroniser::measure_compute(Stopwatch& watch, double norm_wait, double slowdown) {
+    if (slowdown > 1) model_.backend().synchronise();
+    times_.compute = watch.lap() - norm_wait;
+    if (slowdown <= 1) return;
+    std::this_thread::sleep_for(std::chrono::duration<double>(times_.compute * (slowdown - 1)));
+    times_.compute += watch.lap();
+    if (stream_) stream_->mark_compute(*end_);
+}
+
+void Synchroniser::reduce(std::span<double> counts) {
+    const comm::Work work = world_.sum(counts, "counts");
+    reducer_->join();
+    work.wait();
+    times_.exposed += work.waited_seconds();
 }
 
 void Synchroniser::tune_buckets() {
@@ -143,16 +173,54 @@ void Synchroniser::merge_buffers() {
     world_.sum(std::span<double>(&total, 1), "samples of norms").wait();
     if (total == 0) return;
     const auto weight = static_cast<float>(samples_since_merge_ / total);
-    for (float& value : model_.buffers()) value *= weight;
-    world_.sum(model_.buffers(), "running statistics").wait();
+    nn::HostView buffers(model_.backend(), model_.buffers());
+    for (float& value : buffers.values()) value *= weight;
+    world_.sum(buffers.values(), "running statistics").wait();
+    buffers.write_back();
     samples_since_merge_ = 0;
 }
 
 void Synchroniser::require_equal_parameters() {
-    const std::uint64_t hash = hash_values(model_.parameters());
+    if (mixed_) return level_drift();
+    const std::uint64_t hash = hash_values(nn::HostView(model_.backend(), model_.parameters()).values());
     std::vector<std::byte> bytes(sizeof hash);
     std::memcpy(bytes.data(), &hash, sizeof hash);
     comm::require_equal(world_, bytes, "parameters");
+}
+
+void Synchroniser::level_drift() {
+    nn::HostView before(model_.backend(), model_.parameters());
+    const std::vector<float> mine(before.values().begin(), before.values().end());
+    broadcast_learned();
+    nn::HostView after(model_.backend(), model_.parameters());
+    std::array<double, 2> largest{};  // difference from rank 0, parameter
+    for (std::size_t i = 0; i < mine.size(); ++i) {
+        const double value = after.values()[i];
+        largest[0] = std::max(largest[0], std::abs(mine[i] - value));
+        largest[1] = std::max(largest[1], std::abs(value));
+    }
+    world_.maximum(std::span<double>(largest), "drift").wait();
+    if (world_.rank() == 0)
+        log::info(
+            "parameters of GPU and CPU ranks had drifted apart by {:.2g} of the largest; rank 0's are "
+            "everybody's now",
+            largest[1] > 0 ? largest[0] / largest[1] : 0);
+}
+
+void Synchroniser::broadcast_state() {
+    broadcast_learned();
+    broadcast(model_.buffers(), "buffers");
+}
+
+void Synchroniser::broadcast_learned() {
+    broadcast(model_.parameters(), "parameters");
+    for (auto& [name, arena] : state()) broadcast(arena, "optimiser state");
+}
+
+void Synchroniser::broadcast(std::span<float> array, std::string_view what) {
+    nn::HostView host(model_.backend(), array);
+    world_.broadcast(std::as_writable_bytes(host.values()), 0, what).wait();
+    host.write_back();
 }
 
 }  // namespace divs::train

@@ -92,8 +92,9 @@ Weights weights_of(nn::Model& model, std::vector<std::string> classes, int clip_
     weights.model_json = nn::to_json(model.spec());
     weights.classes = std::move(classes);
     weights.clip_stride = clip_stride;
-    append(weights.arrays, model.parameter_views(), model.parameters());
-    append(weights.arrays, model.buffer_views(), model.buffers());
+    append(weights.arrays, model.parameter_views(),
+           nn::HostView(model.backend(), model.parameters()).values());
+    append(weights.arrays, model.buffer_views(), nn::HostView(model.backend(), model.buffers()).values());
     return weights;
 }
 
@@ -129,7 +130,9 @@ InitReport init_from(nn::Model& model, const Weights& weights, const InitSetting
     const std::string head = head_prefix(model.spec());
     const bool fresh_head = settings.new_head && head_differs(model, weights, head);
     InitReport report;
-    const auto load = [&](const std::vector<nn::ParameterView>& views, std::span<float> arena) {
+    const auto load = [&](const std::vector<nn::ParameterView>& views, std::span<float> array) {
+        nn::HostView host(model.backend(), array);
+        const std::span<float> arena = host.values();
         for (const auto& view : views) {
             const Array* array = weights.find(view.name);
             if (fresh_head && view.name.starts_with(head)) {
@@ -146,6 +149,7 @@ InitReport init_from(nn::Model& model, const Weights& weights, const InitSetting
             copy_array(*array, view, arena);
             ++report.loaded;
         }
+        host.write_back();
     };
     load(model.parameter_views(), model.parameters());
     load(model.buffer_views(), model.buffers());

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "divs/core/device_stream.hpp"
 #include "divs/nn/operations.hpp"
 #include "divs/nn/tensor.hpp"
 
@@ -155,6 +156,9 @@ class Backend {
                         std::span<float> parameters, std::span<const float> gradients,
                         std::span<const std::span<float>> state) = 0;
     virtual void synchronise() {}  // waits for queued device work
+    // Where arrays lie on a device: what communication works with, in order with what this backend computes.
+    // It may outlive neither the backend nor its own marks.
+    virtual std::shared_ptr<DeviceStream> communication_stream() { return nullptr; }
 };
 
 // Arithmetic of a backend on a device: float32; float32 whose convolutions round their factors to
@@ -175,7 +179,8 @@ struct BackendOptions {
     std::string cache_folder;  // where measured choices are kept between runs; empty: nowhere
 };
 
-// "cpu", "reference", or the name of a plugin ("cuda": libdivs_cuda.so in the folder that DIVS_PLUGINS names,
+// "auto" (the plugin "cuda" where it can be used here, else "cpu", with a warning that says why where there is
+// a plugin), "cpu", "reference", or the name of a plugin ("cuda": libdivs_cuda.so in the folder that DIVS_PLUGINS names,
 // beside the program or in its library folder; see plugin.hpp). Throws ConfigError when there is no such
 // backend, Error with the loader's words when a plugin cannot be used here.
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options);

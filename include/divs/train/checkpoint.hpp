@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "divs/nn/host_view.hpp"
 #include "divs/nn/model.hpp"
 
 namespace divs::train {
@@ -61,7 +62,11 @@ struct Checkpoint {
 // The arrays of a model and its optimiser, in canonical order. state: name ("momentum", "moment1", "moment2")
 // -> arena that is parallel to the parameter arena.
 using OptimiserState = std::vector<std::pair<std::string, std::span<float>>>;
-std::vector<ArrayView> checkpoint_arrays(nn::Model& model, const OptimiserState& state);
+struct StateArrays {
+    std::vector<nn::HostView> views;  // what the arrays lie in
+    std::vector<ArrayView> arrays;
+};
+StateArrays checkpoint_arrays(nn::Model& model, const OptimiserState& state);
 // The same from arenas and their views.
 void append_arrays(std::vector<ArrayView>& arrays, std::string_view prefix,
                    const std::vector<nn::ParameterView>& views, std::span<const float> arena);

@@ -24,6 +24,9 @@ DataView open_data(comm::World& world, const DataSettings& data, sched::Storage 
 // The rank's compute threads: as configured, else its share of the host's cores.
 int compute_threads(const comm::World& world, const ModelSettings& model);
 
+// What the rank's backend is made with; ranks of one host are dealt its devices in turn.
+nn::BackendOptions backend_options(const comm::World& world, const ModelSettings& model, bool deterministic);
+
 // The model that the settings describe, initialised from the seed. `classes`: of the data set.
 nn::ModelSpec describe_model(const ModelSettings& model, const video::ClipOptions& clip, int classes);
 

@@ -11,6 +11,8 @@
 
 #include "divs/comm/buckets.hpp"
 #include "divs/comm/world.hpp"
+#include "divs/core/clock.hpp"
+#include "divs/core/device_stream.hpp"
 #include "divs/nn/model.hpp"
 #include "divs/train/checkpoint.hpp"
 #include "divs/train/settings.hpp"
@@ -65,17 +67,30 @@ class Synchroniser {
     // norm = local: running statistics become the mean over the ranks, by samples since the last merge.
     // Collective.
     void merge_buffers();
-    // Throws CommunicationError on all ranks where parameters differ from rank 0's. Collective.
+    // Throws CommunicationError on all ranks where parameters differ from rank 0's; where the job mixes
+    // backends, whose arithmetic differs, rank 0's go to all instead, and how far they had drifted is logged.
+    // Collective.
     void require_equal_parameters();
+    // Rank 0's parameters, buffers and optimiser state to all. Collective.
+    void broadcast_state();
 
   private:
+    void choose_path();
+    void measure_compute(Stopwatch& watch, double norm_wait, double slowdown);
+    void reduce(std::span<double> counts);
     void tune_buckets();
+    void level_drift();
+    void broadcast_learned();  // all but the buffers, in which ranks may differ until they are merged
+    void broadcast(std::span<float> array, std::string_view what);
 
     nn::Model& model_;
     comm::World& world_;
     NormReducer& norms_;
     const Settings& settings_;
-    std::unique_ptr<comm::BucketReducer> reducer_;
+    std::shared_ptr<DeviceStream> stream_;          // null: gradients lie in host memory
+    std::unique_ptr<DeviceMark> begin_, end_;       // of a step's compute, on the device
+    std::unique_ptr<comm::BucketReducer> reducer_;  // null in a job of one rank
+    bool mixed_ = false;                            // some ranks compute on devices, some do not
     std::vector<nn::UpdateRange> ranges_;
     std::vector<std::pair<std::string, std::shared_ptr<nn::Storage>>> state_;
     double samples_since_merge_ = 0;

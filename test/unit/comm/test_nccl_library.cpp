@@ -62,3 +62,15 @@ TEST_CASE("NCCL that cannot be used: the reason is given") {
         CHECK_THAT(refusal(), ContainsSubstring("NCCL 2.8.4, expected 2.14.0 or later"));
     }
 }
+
+TEST_CASE("the toolkit's NCCL, where there is one, has all that is called, GPU or not") {
+    std::string why_not;
+    const auto library = NcclLibrary::open(why_not);
+    if (!library) {
+        CHECK_THAT(why_not, ContainsSubstring("libnccl.so.2"));
+        WARN("no NCCL here: " + why_not);
+        return;
+    }
+    CHECK(library->version >= divs::comm::nccl::least_version);
+    CHECK_THAT(library->words(divs::comm::nccl::system_error, nullptr), ContainsSubstring("system error"));
+}

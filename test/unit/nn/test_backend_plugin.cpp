@@ -42,7 +42,7 @@ TEST_CASE("Backends are known by name") {
 TEST_CASE("An unknown backend says what there is and where plugins were looked for") {
     CHECK_THROWS_AS(nn::make_backend("gpu", {}), ConfigError);
     CHECK_THROWS_WITH(nn::make_backend("gpu", {}), ContainsSubstring("\"gpu\"") &&
-                                                       ContainsSubstring("expected cpu, reference") &&
+                                                       ContainsSubstring("expected auto, cpu, reference") &&
                                                        ContainsSubstring("looked for it in"));
     // A name is never a path.
     CHECK_THROWS_WITH(nn::make_backend("../cpu", {}), ContainsSubstring("../cpu") && !ContainsSubstring("looked for"));

@@ -80,7 +80,7 @@ TEST_CASE("weights: from a checkpoint, a folder of them, or a weight file alike"
     info.classes = {"a", "b"};
     info.step = 12;
     const OptimiserState state{{"momentum", momentum}};
-    write_checkpoint(scratch / checkpoint_name(12), info, checkpoint_arrays(*model, state));
+    write_checkpoint(scratch / checkpoint_name(12), info, checkpoint_arrays(*model, state).arrays);
     const auto expected = logits(*model);
     const Weights weights = read_any_weights(scratch.path());
     CHECK(weights.step == 12);
@@ -99,7 +99,7 @@ TEST_CASE("weights: from a checkpoint, a folder of them, or a weight file alike"
     CHECK(logits(*other) == expected);
     for (const auto& view : other->parameter_views()) CHECK(other_momentum[view.offset] == 0.5F);
     // A checkpoint without optimiser state (imported weights) leaves it zero.
-    write_checkpoint(scratch / checkpoint_name(13), info, checkpoint_arrays(*model, {}));
+    write_checkpoint(scratch / checkpoint_name(13), info, checkpoint_arrays(*model, {}).arrays);
     restore(*load_newest(scratch.path()), *other, {{"momentum", other_momentum}});
     CHECK(other_momentum == std::vector<float>(momentum.size(), 0.0F));
     auto wrong = example("tiny", {3, 1, 32, 32}, 2);
