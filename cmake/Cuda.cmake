@@ -46,7 +46,7 @@ divs_cuda_library(nccl nccl.h nccl)
 
 # How every file that nvcc compiles is compiled; --resource-usage tells what each kernel takes (test/gpu reads it).
 add_library(divs_cuda_options INTERFACE)
-target_include_directories(divs_cuda_options INTERFACE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/kernels
+target_include_directories(divs_cuda_options INTERFACE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/kernels
   ${CMAKE_SOURCE_DIR}/kernels/device)
 target_include_directories(divs_cuda_options SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
 target_compile_options(divs_cuda_options INTERFACE

@@ -7,10 +7,8 @@
 #include "divs/core/error.hpp"
 
 namespace divs::nn {
-namespace {
-
-void check(int classes, std::span<const std::int32_t> labels, std::span<const float> weights,
-           float smoothing) {
+void check_loss(int classes, std::span<const std::int32_t> labels, std::span<const float> weights,
+                float smoothing) {
     for (std::size_t i = 0; i < labels.size(); ++i)
         if (labels[i] < 0 || labels[i] >= classes)
             throw_error<ConfigError>("loss: label {} in row {}, expected 0 to {}", labels[i], i, classes - 1);
@@ -20,11 +18,9 @@ void check(int classes, std::span<const std::int32_t> labels, std::span<const fl
         throw_error<ConfigError>("loss: label smoothing {}, expected 0 to 1", smoothing);
 }
 
-}  // namespace
-
 LossSum softmax_cross_entropy(const float* logits, int classes, std::span<const std::int32_t> labels,
                               std::span<const float> class_weights, float smoothing, float* gradient) {
-    check(classes, labels, class_weights, smoothing);
+    check_loss(classes, labels, class_weights, smoothing);
     const auto count = static_cast<std::size_t>(classes);
     const double spread = static_cast<double>(smoothing) / classes;
     std::vector<double> log_softmax(count), target(count);

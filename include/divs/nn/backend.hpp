@@ -98,6 +98,21 @@ struct UpdateSettings {
     std::int64_t step = 1;                                // from 1; AdamW's bias correction
 };
 
+// A stretch of queued device work that can be queued again as one piece.
+struct Recorded {
+    virtual ~Recorded() = default;
+    virtual void run() = 0;
+};
+
+// Records what is queued on a device, without doing it. The work must always use the same memory, take
+// nothing from the host (see Backend::stage) and wait for nothing.
+struct Recorder {
+    virtual ~Recorder() = default;
+    virtual void begin() = 0;
+    virtual std::unique_ptr<Recorded> end() = 0;
+    virtual void abandon() noexcept = 0;  // instead of end(), where the work cannot be recorded
+};
+
 class Backend {
   public:
     virtual ~Backend() = default;
@@ -159,6 +174,12 @@ class Backend {
     // Where arrays lie on a device: what communication works with, in order with what this backend computes.
     // It may outlive neither the backend nor its own marks.
     virtual std::shared_ptr<DeviceStream> communication_stream() { return nullptr; }
+
+    // Null where steps cannot be recorded. Before a recorded step runs, stage() brings to the device what the
+    // host knows of it.
+    virtual Recorder* recorder() noexcept { return nullptr; }
+    virtual void stage(const StepContext& /*step*/, std::span<const std::int32_t> /*labels*/,
+                       std::span<const float> /*class_weights*/, int /*classes*/) {}
 };
 
 // Arithmetic of a backend on a device: float32; float32 whose convolutions round their factors to

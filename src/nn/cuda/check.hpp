@@ -21,4 +21,4 @@ void check(cudaError_t code, const char* call);
 // DIVS_CUDA_CALL(cudaMalloc, &p, bytes): calls, and throws an Error that names the call.
 #define DIVS_CUDA_CALL(call, ...) ::divs::nn::cuda::check(call(__VA_ARGS__), #call)
 // After a kernel's launch: a launch that the device refused shows here.
-#define DIVS_CUDA_LAUNCHED(what) ::divs::nn::cuda::check(cudaPeekAtLastError(), what)
+#define DIVS_CUDA_LAUNCHED(what) ::divs::nn::cuda::check(cudaGetLastError(), what)

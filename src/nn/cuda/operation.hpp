@@ -2,10 +2,12 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "device.hpp"
 #include "divs/nn/backend.hpp"
+#include "kernels/curve.hpp"
 #include "memory.hpp"
 #include "step_data.hpp"
 #include "tensor_view.hpp"
@@ -33,6 +35,32 @@ inline bool wants_gradient(const PlanOptions& options, std::size_t i) {
     return options.training && (options.input_gradients.empty() || options.input_gradients.at(i));
 }
 
+inline kernels::Curve curve_of(Activation activation) {
+    return activation == Activation::none   ? kernels::Curve::none
+           : activation == Activation::relu ? kernels::Curve::relu
+                                            : kernels::Curve::relu6;
+}
+
+// A tensor's elements, of the type that its layout names.
+template <class T>
+T* elements(const Tensor& tensor) {
+    return reinterpret_cast<T*>(tensor.data());
+}
+template <class T>
+T* elements(const Tensor* tensor) {
+    return tensor ? elements<T>(*tensor) : nullptr;
+}
+
+// Operation<float> or Operation<bf16>, as the input's layout asks. Error for a tensor without a layout.
+template <template <class> class TypedOperation, class... Arguments>
+std::unique_ptr<Operation> make_typed(const TensorDesc& input, Arguments&&... arguments) {
+    const DeviceLayout* layout = layout_of(input);
+    if (!layout) throw Error("backend cuda: operations take tensors in its own layout, not plain ones");
+    if (layout->type == DType::f32)
+        return std::make_unique<TypedOperation<float>>(std::forward<Arguments>(arguments)...);
+    return std::make_unique<TypedOperation<kernels::bf16>>(std::forward<Arguments>(arguments)...);
+}
+
 using OperationPtr = std::unique_ptr<Operation>;
 using Descs = std::vector<TensorDesc>;
 // Convolutions read options.shift: the temporal shift that their input passes through, if any.
@@ -43,6 +71,8 @@ OperationPtr plan(const Add& op, const Descs& inputs, const PlanOptions& options
 OperationPtr plan(const Pool& op, const Descs& inputs, const PlanOptions& options, Context& context);
 OperationPtr plan(const AdaptiveAveragePool& op, const Descs& inputs, const PlanOptions& options,
                   Context& context);
+// Whether a convolution can read its input through this shift.
+bool can_fold(const TemporalShift& shift, const Conv2d& conv);
 // A convolution whose window is the whole image: (O, C * H * W) is (O, C, H, W).
 OperationPtr plan(const Linear& op, const Descs& inputs, const PlanOptions& options, Context& context);
 OperationPtr plan(const Dropout& op, const Descs& inputs, const PlanOptions& options, Context& context);

@@ -19,7 +19,7 @@ class StepData {
 
     // Copies to the device, in the order of its stream; nothing while the stream records a graph.
     void stage(const StepContext& step);
-    void stage(std::span<const std::int32_t> labels, std::span<const float> class_weights);
+    void stage(std::span<const std::int32_t> labels, std::span<const float> class_weights, int classes);
 
     const std::uint64_t* seed_and_epoch() const noexcept;  // device: seed, epoch
     const std::uint64_t* samples() const noexcept;         // device: one a clip
@@ -27,6 +27,8 @@ class StepData {
     const float* class_weights() const noexcept;           // device: all 1 where there are none
 
   private:
+    void put(const void* from, std::size_t bytes, std::size_t at);
+
     const Device& device_;
     DeviceBytes memory_;
 };

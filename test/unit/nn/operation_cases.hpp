@@ -65,11 +65,42 @@ inline float poison() {
     return std::numeric_limits<float>::quiet_NaN();
 }
 
+inline void poison_all(Backend& backend, Storage& storage) {
+    const std::vector<float> poisoned(storage.bytes() / sizeof(float), poison());
+    backend.write(poisoned.data(), {storage.data(), poisoned.size()});
+}
+
+// Arrays in the backend's memory, as a model's parameters lie there.
+class Arrays {
+  public:
+    Arrays(Backend& backend, const std::vector<std::vector<float>>& values) : backend_(backend) {
+        for (const auto& v : values) {
+            storage_.push_back(backend.allocate(v.size() * sizeof(float)));
+            spans_.emplace_back(storage_.back()->data(), v.size());
+            backend.write(v.data(), spans_.back());
+        }
+    }
+    const std::vector<std::span<float>>& spans() const { return spans_; }
+    std::vector<std::vector<float>> read() const {
+        std::vector<std::vector<float>> values;
+        for (const auto& span : spans_) {
+            values.emplace_back(span.size());
+            backend_.read(span, values.back().data());
+        }
+        return values;
+    }
+
+  private:
+    Backend& backend_;
+    std::vector<std::shared_ptr<Storage>> storage_;
+    std::vector<std::span<float>> spans_;
+};
+
 // A tensor of the backend, every byte of it poisoned, then filled with NHWC values where there are any.
 inline Tensor make_tensor(Backend& backend, const TensorDesc& desc,
                           const std::vector<float>* values = nullptr) {
     Tensor tensor{desc, backend.allocate(backend.bytes(desc))};
-    std::fill_n(tensor.data(), backend.bytes(desc) / sizeof(float), poison());
+    poison_all(backend, *tensor.storage);
     if (values) backend.upload(values->data(), tensor);
     return tensor;
 }
@@ -94,15 +125,10 @@ inline OperationResult run_operation(Backend& backend, const OperationCase& c, c
         for (const Shape& s : c.inputs) options.inputs.push_back({s, nullptr});
     const auto operation = backend.plan(c.op, options.inputs, options.plan);
     OperationResult result;
-    auto values = data.values;
-    result.buffers = data.buffers;
-    for (const auto& v : values) result.gradients.emplace_back(v.size(), poison());
-    Parameters parameters;
-    for (auto& v : values) parameters.values.emplace_back(v);
-    for (auto& v : result.gradients) parameters.gradients.emplace_back(v);
-    for (auto& v : result.buffers) parameters.buffers.emplace_back(v);
-
-    const std::size_t workspace_floats = operation->workspace_bytes() / sizeof(float);
+    for (const auto& v : data.values) result.gradients.emplace_back(v.size(), poison());
+    const Arrays values(backend, data.values), learned(backend, result.gradients),
+        buffers(backend, data.buffers);
+    const Parameters parameters{values.spans(), learned.spans(), buffers.spans()};
     const auto workspace = backend.allocate(operation->workspace_bytes());
     std::vector<Tensor> inputs, gradients;
     std::vector<const Tensor*> input_pointers;
@@ -118,12 +144,12 @@ inline OperationResult run_operation(Backend& backend, const OperationCase& c, c
     }
     Tensor output = make_tensor(backend, operation->output());
     for (int i = 0; i < options.repeats; ++i) {
-        std::fill_n(workspace->data(), workspace_floats, poison());
+        poison_all(backend, *workspace);
         operation->forward(input_pointers, output, parameters, data.step(), workspace->data());
         if (i == 0) result.output = read(backend, output);
         if (!options.backward) continue;
         Tensor output_gradient = make_tensor(backend, operation->output(), &data.output_gradient);
-        std::fill_n(workspace->data(), workspace_floats, poison());
+        poison_all(backend, *workspace);
         operation->backward(input_pointers, output, output_gradient, gradient_pointers, parameters,
                             data.step(), workspace->data());
     }
@@ -131,6 +157,8 @@ inline OperationResult run_operation(Backend& backend, const OperationCase& c, c
         for (std::size_t i = 0; i < gradients.size(); ++i)
             result.input_gradients.push_back(gradient_pointers[i] ? read(backend, gradients[i])
                                                                   : std::vector<float>{});
+    result.gradients = learned.read();
+    result.buffers = buffers.read();
     return result;
 }
 

@@ -1,0 +1,59 @@
+// Optimisers over the flat arena in one pass, which also writes the copies of the weights that compute reads.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "bf16.hpp"
+#include "weight_form.hpp"
+
+namespace divs::kernels {
+
+// What is known of each 16 elements of the arena (one cache line, and so of one parameter).
+struct ArenaLine {
+    std::uint8_t decays = 0, frozen = 0;
+    std::uint16_t owner = 0xFFFF;  // index of the parameter's copies; 0xFFFF: none
+};
+
+// The copies of one parameter, which begins at element `begin` of the arena.
+template <class T>
+struct ArenaCopies {
+    std::size_t begin = 0, size = 0;
+    WeightCopy<T> copies[2];  // unused ones are null
+};
+
+template <class T>
+struct Arena {
+    float* parameters = nullptr;
+    const float* gradients = nullptr;
+    std::size_t size = 0;                    // a multiple of 16
+    const ArenaLine* lines = nullptr;        // device: one for each 16 elements
+    const ArenaCopies<T>* copies = nullptr;  // device; by owner
+};
+
+// v = momentum v + g, p -= rate v, or rate (g + momentum v) with nesterov; g = scale gradient + decay p.
+// velocity may be null: p -= rate g.
+struct SgdStep {
+    float rate = 0, scale = 1, decay = 0, momentum = 0;
+    bool nesterov = false;
+};
+template <class T>
+void sgd(const SgdStep& step, const Arena<T>& arena, float* velocity, cudaStream_t stream);
+
+// Loshchilov, Hutter, arXiv 1711.05101. correction1 = 1 / (1 - beta1^t), root_correction2 = 1 / sqrt(1 -
+// beta2^t).
+struct AdamwStep {
+    float rate = 0, scale = 1, decay = 0, beta1 = 0, rest1 = 1, beta2 = 0, rest2 = 1, epsilon = 0;
+    float correction1 = 1, root_correction2 = 1;
+};
+template <class T>
+void adamw(const AdamwStep& step, const Arena<T>& arena, float* first, float* second, cudaStream_t stream);
+
+// Sum of squares in double. `partial`: squares_partials() doubles of scratch.
+std::size_t squares_partials();
+void squared_norm(const float* values, std::size_t size, double* partial, double* result,
+                  cudaStream_t stream);
+
+}  // namespace divs::kernels

@@ -1,0 +1,31 @@
+// Runs a check under every order of threads and blocks that the double of the device knows.
+#pragma once
+
+#include <random>
+
+#include "kernels/host/device_double.hpp"
+#include "support/catch.hpp"
+
+namespace divs::test {
+
+// Of this run: fresh numbers each time, printed with whatever fails.
+inline std::uint64_t run_seed() {
+    static const std::uint64_t seed = std::random_device{}();
+    return seed;
+}
+
+template <class Check>
+void in_all_orders(Check check) {
+    using kernels::host::ThreadOrder;
+    for (const auto& [order, name] :
+         {std::pair{ThreadOrder::forward, "forward"}, std::pair{ThreadOrder::reverse, "reverse"},
+          std::pair{ThreadOrder::shuffled, "shuffled"}}) {
+        kernels::host::device().order = order;
+        kernels::host::device().seed = run_seed();
+        INFO("threads in order: " << name << ", seed " << run_seed());
+        check();
+    }
+    kernels::host::device() = {};
+}
+
+}  // namespace divs::test
