@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "communication_stream.hpp"
 #include "cross_entropy.hpp"
 #include "kernels/edges.hpp"
 #include "kernels/elementwise.hpp"
@@ -79,6 +80,7 @@ class CudaBackend final : public Backend {
                 std::span<float> parameters, std::span<const float> gradients,
                 std::span<const std::span<float>> state) override;
     void synchronise() override { device_.synchronise(); }
+    std::shared_ptr<DeviceStream> communication_stream() override { return make_communication_stream(device_); }
 
     Recorder* recorder() noexcept override { return &recorder_; }
     void stage(const StepContext& step, std::span<const std::int32_t> labels,
