@@ -146,6 +146,8 @@ void Run::summarise(bool finished) {
         facts.emplace_back("quarantined", file + ": " + reason);
     nlohmann::json line{{"kind", "summary"}, {"finished", finished}, {"seconds", seconds}};
     for (const auto& [name, value] : facts) line[name] = value;
+    line["tier_bytes"] = {
+        {"edge", sum[bytes_edge]}, {"cluster", sum[bytes_cluster]}, {"centre", sum[bytes_centre]}};
     monitor_->line(line);
     std::string text = "\n";
     for (const auto& [name, value] : facts) text += fmt::format("{:<18} {}\n", name, value);

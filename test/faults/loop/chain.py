@@ -9,17 +9,18 @@ import itertools
 import os
 import subprocess
 
-from job import Job
-from state import Broken, Checkpoint, checkpoint_files, largest_difference, require, steps_of_chain
+import numpy
 
-TOLERANCE = 2e-4  # of a parameter, relative to the largest of its array: rank counts change the order of additions
+from job import Job
+from state import Checkpoint, checkpoint_files, largest_difference, require, steps_of_chain
+
+TOLERANCE = 2e-5  # of a parameter, relative to the largest of its array: rank counts change the order of additions
 LOSS_TOLERANCE = 2e-4  # of an epoch's sum of losses
 EPOCHS, BATCH = 12, 8
 
+# No kinks: at one of them a rounding error, another one at each number of ranks, sends a training elsewhere.
 MODEL = """conv out=8 kernel=5 stride=2 pad=2
-relu
 conv out=12 kernel=3 stride=2 pad=1
-relu
 adaptive_pool out=2
 linear out=classes
 """
@@ -48,7 +49,7 @@ evaluate_epochs = 4
 interval = 2
 lag = 1
 """
-MOVING = ["optimizer.learning_rate=0.02", "train.order=global"]
+MOVING = ["optimizer.learning_rate=0.005", "train.order=global"]
 STILL = ["optimizer.learning_rate=0.0"]
 VARIANTS = [  # kind, settings, whether one rank is slowed so that shards and shares move
     ("still", ["scheduler.storage=local"], True),
@@ -119,23 +120,26 @@ class Workshop:
         return int(sum(line["samples"] for line in steps_of_chain(folder).values()))
 
     def _losses_of_samples(self):
-        """{sample: loss}: one sample a step, known by what the step's checkpoint adds to the ledger. A checkpoint that
-        comes while the one before is being written is left out, so it takes a few orders to see every sample alone."""
-        losses = {}
+        """{sample: loss}. The samples between two checkpoints, by what the ledger gains, and their losses' sum, by the
+        steps, are an equation; a few orders give enough of them."""
+        sets, sums = [], []
         for seed in range(20):
             folder = self._run(f"losses-{seed}", self.still + [
                 "train.epochs=1", "train.batch=1", "train.checkpoint_steps=1", "train.keep_last=1000",
-                f"train.seed={seed}"], 1, slowed="0=60@1")
+                f"train.seed={seed}"], 1, slowed="0=30@1")
             steps, done, before = steps_of_chain(folder), set(), 0
             for step, file in reversed(checkpoint_files(folder)):
                 ledger = Checkpoint(file, self.samples).ledger
                 used = ledger.used if ledger.epoch == 0 else set(range(self.samples))
-                if step == before + 1:
-                    losses[(used - done).pop()] = steps[before]["loss"]
+                sets.append([float(sample in used - done) for sample in range(self.samples)])
+                sums.append(sum(steps[k]["loss"] for k in range(before, step)))
                 done, before = used, step
-            if len(losses) == self.samples:
-                return losses
-        raise Broken("the runs by sample did not see them all")
+            if numpy.linalg.matrix_rank(numpy.array(sets)) == self.samples:
+                break
+        losses = numpy.linalg.lstsq(numpy.array(sets), numpy.array(sums), rcond=None)[0]
+        worst = numpy.abs(numpy.array(sets) @ losses - sums).max()
+        require(worst < LOSS_TOLERANCE / 10, f"the samples' losses contradict each other by {worst:.2g}")
+        return dict(enumerate(losses.tolist()))
 
 
 class Chain:
@@ -209,7 +213,7 @@ class Chain:
         require(nearest < LOSS_TOLERANCE, f"the losses of an epoch are off by {nearest:.4f}: other samples than said")
 
     def check_end(self, job):
-        require("result             finished" in job.log(), f"not finished:\n{job.log()[-3000:]}")
+        require(job.finished(), f"not finished:\n{job.log()[-3000:]}")
         leftovers = [name for name in os.listdir(self.folder) if name.startswith(".")]
         require(not leftovers, f"temporary files are left over: {leftovers}")
         final = Checkpoint(self.intact()[0][1], self.shop.samples)

@@ -9,7 +9,20 @@ from job import Job
 from state import require
 
 LIMIT = 90  # seconds in which anything that should happen on this machine happens
-STOPPED, HANG, INPUT, STORAGE = -signal.SIGKILL, 6, 3, 4  # exit codes; include/divs/core/error.hpp
+HANG, INPUT, STORAGE = 6, 3, 4  # exit codes; include/divs/core/error.hpp
+
+
+class TooLate(Exception):
+    """The training was over before the harm was done."""
+
+
+def end_of(job, seconds=LIMIT):
+    """The exit status of a job that cannot have ended well."""
+    status = job.wait(seconds)
+    if status == 0 and job.finished():
+        raise TooLate
+    require(status != 0, f"exit 0 after a fault:\n{job.log()[-3000:]}")
+    return status
 
 
 def kill(job, random, _):
@@ -22,7 +35,7 @@ def kill(job, random, _):
         job.signal_rank(victim, signal.SIGKILL)
         for rank in range(job.ranks if what == "all ranks" else 0):
             job.signal_rank(rank, signal.SIGKILL)
-    require(job.wait(LIMIT) != 0, "mpirun says that all went well")
+    end_of(job)
     return f"kill -9 of {what if what != 'rank' else f'rank {victim}'}"
 
 
@@ -30,7 +43,7 @@ def stop(job, random, shop):
     """A rank that stands still for longer than comm.timeout_s: the others' watchdogs end the job."""
     victim = random.randrange(job.ranks)
     job.signal_rank(victim, signal.SIGSTOP)
-    status = job.wait(LIMIT + shop.timeout)
+    status = end_of(job, LIMIT + shop.timeout)
     require(status == HANG and "watchdog" in job.log(), f"exit {status}, expected {HANG}:\n{job.log()[-3000:]}")
     return f"rank {victim} stopped for good"
 
@@ -68,11 +81,12 @@ def full_disk(job, random, _):
             time.sleep(random.uniform(0, 1))
             fill()
             job.signal_rank(random.randrange(job.ranks), signal.SIGKILL)
-        status = job.wait(3 * LIMIT)
-    require(status != 0, "the disk was full, and the job says that all went well")
+        try:
+            status = end_of(job, 3 * LIMIT)
+        finally:
+            os.remove(ballast)
     if to_the_end:
         require(status == STORAGE, f"exit {status}, expected {STORAGE}:\n{job.log()[-3000:]}")
-    os.remove(ballast)
     return "disk full" + (" to the end" if to_the_end else ", then kill -9")
 
 
@@ -81,16 +95,16 @@ def cut(job, random, shop):
     host = random.randint(1, min(job.ranks, shop.hosts.number))
     shop.hosts.cut(host)
     try:
-        status = job.wait(LIMIT)
+        end_of(job)
     finally:
         shop.hosts.mend(host)
-    require(status != 0, "a host was cut off, and the job says that all went well")
     return f"cable of host {host} of {min(job.ranks, shop.hosts.number)} cut"
 
 
 def corrupt(job, random, shop):
     """After a kill the newest checkpoint is not what was written."""
-    kill(job, random, shop)
+    job.signal_rank(random.randrange(job.ranks), signal.SIGKILL)
+    end_of(job)
     step, file = shop.chain.intact()[0]
     with open(file, "rb") as whole:
         data = bytearray(whole.read())

@@ -55,6 +55,9 @@ class Job:
         with open(self.log_file, encoding="utf-8", errors="replace") as file:
             return file.read()
 
+    def finished(self):
+        return "result             finished" in self.log()
+
     def ended(self):
         return self.process.poll() is not None
 

@@ -26,7 +26,7 @@ except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
 from chain import VARIANTS, Chain, Workshop
-from faults import KINDS, LEAST_RANKS, LIMIT
+from faults import KINDS, LEAST_RANKS, LIMIT, TooLate
 from hosts import Hosts
 
 ALONE = "DIVS_FAULT_LOOP_ALONE"  # set once the loop is in namespaces of its own
@@ -122,10 +122,12 @@ class Loop:
                 if reached and kind == "corrupt":
                     reached = job.wait_until("two checkpoints", lambda: len(self.chain.intact()) >= 2, LIMIT)
                 time.sleep(self.random.uniform(0, 0.05))
-                if reached and not job.ended():
-                    told = KINDS[kind](job, self.random, self.shop)
-                    break
-                self._end_chain(job)  # trained to its end before anything could happen
+                if not reached or job.ended():
+                    raise TooLate
+                told = KINDS[kind](job, self.random, self.shop)
+                break
+            except TooLate:
+                self._end_chain(job)
             finally:
                 job.end()
         self._check(job, number, kind)
@@ -173,7 +175,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--chain-rounds", type=int, default=6, help="faults after which a training may end")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--timeout", type=float, default=6, help="comm.timeout_s of the jobs")
+    parser.add_argument("--timeout", type=float, default=10, help="comm.timeout_s of the jobs")
     arguments = parser.parse_args()
     if not shutil.which("mpirun"):
         say("skipped: no mpirun")
