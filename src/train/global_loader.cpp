@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 #include <unordered_set>
 
 #include "divs/core/error.hpp"
@@ -83,12 +84,14 @@ std::unique_ptr<GlobalLoader::Transfer> GlobalLoader::start(std::size_t begin,
     transfer->end = std::min(begin + batch_, order_.size());
     std::vector<comm::Message> outgoing;
     std::size_t i = begin;
-    // The last batch is smaller: its slices keep the proportions of the shares.
+    // The last batch is smaller: its slices keep the proportions of the shares, which are of a whole batch, or of
+    // this one where an epoch begins with it (a small data set, or a run that goes on there).
     const std::size_t total = transfer->end - begin;
+    const auto all_shares = static_cast<std::size_t>(std::accumulate(shares.begin(), shares.end(), 0));
     std::size_t share_sum = 0;
     for (int rank = 0; rank < world_.size(); ++rank) {
         share_sum += static_cast<std::size_t>(shares[static_cast<std::size_t>(rank)]);
-        const std::size_t slice_end = begin + share_sum * total / batch_;
+        const std::size_t slice_end = begin + share_sum * total / all_shares;
         io::ByteWriter travelling;
         for (; i < slice_end; ++i) {
             if (holder_[catalogue_.samples[order_[i]].shard] != world_.rank()) continue;

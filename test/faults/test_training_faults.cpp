@@ -119,6 +119,31 @@ TEST_CASE("kill -9 of any rank at any time loses nothing that was saved, and no 
     CHECK(samples_in_chain(scratch) == 2 * 8 * 12);
 }
 
+TEST_CASE("order = global: a run that goes on in front of an epoch's last, smaller batch leaves nothing out") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data");
+    // 96 samples: one batch of 64 and one of 32, with a checkpoint between them.
+    const std::string file = config(scratch, "order = \"global\"\ncheckpoint_steps = 1\nkeep_last = 9\n");
+    REQUIRE(divs::test::divs("train " + file + " --set train.batch=64").status == 0);
+    for (const int ranks : {1, 3}) {
+        for (const auto& [step, saved] : train::list_checkpoints(scratch / "run"))
+            if (step > 1) fs::remove(saved);
+        fs::remove(scratch / "run" / "best.h5");
+        const auto outcome = divs::test::divs("train " + file + " --set train.batch=64", ranks);
+        INFO(outcome.text());
+        REQUIRE(outcome.status == 0);
+        CHECK_THAT(outcome.err, ContainsSubstring("step-00000001.h5") && ContainsSubstring("32 samples of it left"));
+        CHECK(samples_in_chain(scratch) == 2 * 8 * 12);
+    }
+    SECTION("the same where the whole data set is less than a batch") {
+        fs::remove_all(scratch / "run");
+        const auto outcome = divs::test::divs("train " + file + " --set train.batch=1000", 2);
+        INFO(outcome.text());
+        REQUIRE(outcome.status == 0);
+        CHECK(samples_in_chain(scratch) == 2 * 8 * 12);
+    }
+}
+
 TEST_CASE("an unreadable checkpoint is named, and the one before is used") {
     const Scratch scratch;
     make_small_dataset(scratch / "data");
