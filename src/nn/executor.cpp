@@ -31,6 +31,10 @@ std::vector<bool> learning_nodes(const ArenaLayout& layout) {
     return learns;
 }
 
+bool is_finite(const LossSum& sum) {
+    return sum.first_not_finite < 0 && std::isfinite(sum.loss);
+}
+
 }  // namespace
 
 Executor::Executor(const ModelSpec& spec, Backend& backend, const ArenaLayout& layout,
@@ -43,6 +47,14 @@ Executor::Executor(const ModelSpec& spec, Backend& backend, const ArenaLayout& l
         inference_parameters_.push_back(p);
         p.gradients = spans(memory.gradients, layout.parameters, layout.node_parameters[i]);
         training_parameters_.push_back(std::move(p));
+    }
+    announced_.resize(spec.nodes.size());
+    std::size_t end = layout.parameter_elements;
+    for (std::size_t i = spec.nodes.size(); i-- > 0;) {
+        const ViewRange& range = layout.node_parameters[i];
+        if (range.count == 0) continue;
+        announced_[i] = {layout.parameters[range.first].offset, end};
+        end = announced_[i].begin;
     }
 }
 
@@ -99,6 +111,7 @@ void Executor::forward(ExecutionPlan& plan, const Batch& batch, bool check) {
     auto& nodes = plan.nodes();
     for (std::size_t i = 0; i < nodes.size(); ++i) {
         NodePlan& node = nodes[i];
+        if (!node.operation) continue;
         const double start = profiling_ ? now_seconds() : 0;
         node.operation->forward(node.inputs, node.output, parameters[i], context(node, batch),
                                 workspace_->data());
@@ -107,69 +120,112 @@ void Executor::forward(ExecutionPlan& plan, const Batch& batch, bool check) {
     }
 }
 
-void Executor::backward(ExecutionPlan& plan, const Batch& batch, const Model::GradientReady& ready) {
-    auto& nodes = plan.nodes();
-    std::size_t announced = layout_.parameter_elements;
-    for (std::size_t i = nodes.size(); i-- > 0;) {
-        NodePlan& node = nodes[i];
-        if (node.backward) {
-            const double start = profiling_ ? now_seconds() : 0;
-            node.operation->backward(node.inputs, node.output, node.gradient, node.input_gradients,
-                                     training_parameters_[i], context(node, batch), workspace_->data());
-            for (GradientPart& part : node.parts) backend_.accumulate(part.part, *part.target);
-            if (profiling_) profile_[i].backward += now_seconds() - start;
-        }
-        announce(i, node.backward, announced, ready);
+void Executor::backward_node(NodePlan& node, std::size_t i, const Batch& batch) {
+    if (node.backward && node.operation) {
+        const double start = profiling_ ? now_seconds() : 0;
+        node.operation->backward(node.inputs, node.output, node.gradient, node.input_gradients,
+                                 training_parameters_[i], context(node, batch), workspace_->data());
+        for (GradientPart& part : node.parts) backend_.accumulate(part.part, *part.target);
+        if (profiling_) profile_[i].backward += now_seconds() - start;
     }
+    zero_unwritten(i, node.backward);
 }
 
-void Executor::announce(std::size_t i, bool computed, std::size_t& announced,
-                        const Model::GradientReady& ready) {
+void Executor::zero_unwritten(std::size_t i, bool computed) {
+    const auto clear = [&](std::size_t begin, std::size_t end) {
+        backend_.clear({memory_.gradients->data() + begin, end - begin});
+    };
+    if (!computed && announced_[i].end > announced_[i].begin)
+        return clear(announced_[i].begin, announced_[i].end);
     const ViewRange& range = layout_.node_parameters[i];
-    if (range.count == 0) return;
-    const std::size_t begin = layout_.parameters[range.first].offset;
-    if (!computed) {
-        zero_gradients(begin, announced);
-    } else {
-        for (std::size_t v = range.first; v < range.first + range.count; ++v)
-            if (const ParameterView& view = layout_.parameters[v]; view.frozen)
-                zero_gradients(view.offset, view.offset + view.size);
-    }
-    if (ready) ready({begin, announced});
-    announced = begin;
+    for (std::size_t v = range.first; v < range.first + range.count; ++v)
+        if (const ParameterView& view = layout_.parameters[v]; view.frozen)
+            clear(view.offset, view.offset + view.size);
 }
 
-void Executor::zero_gradients(std::size_t begin, std::size_t end) {
-    static constexpr std::size_t block = 1 << 14;
-    static constexpr float zeros[block] = {};
-    for (; begin < end; begin += block) {
-        Tensor view = arena_view(memory_.gradients, begin, std::min(block, end - begin));
-        backend_.upload(zeros, view);
+void Executor::announce(std::size_t i, const Model::GradientReady& ready) {
+    if (ready && announced_[i].end > announced_[i].begin) ready(announced_[i]);
+}
+
+void Executor::record_steps(const RecordOptions& options) {
+    recording_ = options;
+    ++cuts_version_;
+}
+
+// Norms over all ranks wait for the host inside a layer, and a profile asks for each node's own time.
+bool Executor::may_record(const Batch& batch) const {
+    return recording_.quantum > 0 && batch.clips() % recording_.quantum == 0 && !reducer_ && !profiling_;
+}
+
+std::vector<std::size_t> Executor::stretch_ends(bool by_cuts) const {
+    std::vector<std::size_t> ends;
+    std::size_t cuts = recording_.cuts.size();
+    for (std::size_t i = announced_.size(); i-- > 0;) {
+        if (announced_[i].end == announced_[i].begin) continue;
+        bool cut = !by_cuts;
+        for (; cuts > 0 && recording_.cuts[cuts - 1] >= announced_[i].begin; --cuts) cut = true;
+        if (cut) ends.push_back(i);
     }
+    if (ends.empty() || ends.back() != 0) ends.push_back(0);
+    return ends;
+}
+
+LossSum Executor::run_step(ExecutionPlan& plan, const Batch& batch, const LossSettings& loss,
+                           const Model::GradientReady& ready) {
+    Recorder* recorder = may_record(batch) ? backend_.recorder() : nullptr;
+    StepChain& chain = plan.chain();
+    Stopwatch watch;
+    if (recorder)
+        backend_.stage({batch.seed, batch.epoch, batch.samples, 1}, batch.labels, loss.class_weights,
+                       spec_.classes);
+    upload(plan, batch);
+    seconds_.upload = watch.lap();
+
+    chain.begin(recorder, {tensors_->data(), workspace_->data(), loss.smoothing, cuts_version_});
+    NodePlan& last = plan.nodes().back();
+    chain.run([&] {
+        forward(plan, batch, false);
+        seconds_.forward = watch.lap();
+        backend_.cross_entropy(last.output, batch.labels, loss.class_weights, loss.smoothing,
+                               last.backward ? &last.gradient : nullptr);
+    });
+    LossSum sum;
+    const bool at_once = backend_.host_memory();  // a device has not come so far yet
+    if (at_once) sum = backend_.loss();
+    if (at_once && !is_finite(sum)) find_not_finite(plan);
+    seconds_.loss = watch.lap();
+
+    std::size_t from = plan.nodes().size();
+    for (const std::size_t end : stretch_ends(recorder != nullptr)) {
+        chain.run([&] {
+            for (std::size_t i = from; i-- > end;) backward_node(plan.nodes()[i], i, batch);
+        });
+        for (std::size_t i = from; i-- > end;) announce(i, ready);
+        from = end;
+    }
+    chain.finish();
+    if (!at_once) sum = backend_.loss();
+    seconds_.backward = watch.lap();
+    return sum;
+}
+
+// Before backward, which writes gradients over the outputs.
+void Executor::find_not_finite(ExecutionPlan& plan) {
+    for (std::size_t i = 0; i < plan.nodes().size() && not_finite_.empty(); ++i)
+        if (const NodePlan& node = plan.nodes()[i];
+            node.operation && plan.alive_at_loss(node) && !finite(node.output))
+            not_finite_ = spec_.nodes[i].name;
 }
 
 LossSum Executor::step(const Batch& batch, const LossSettings& loss, const Model::GradientReady& ready) {
     ExecutionPlan& current = plan(batch.clips(), true);
-    Stopwatch watch;
     not_finite_.clear();
-    upload(current, batch);
-    seconds_.upload = watch.lap();
-    forward(current, batch, false);
-    seconds_.forward = watch.lap();
-    NodePlan& last = current.nodes().back();
-    const LossSum sum =
-        backend_.softmax_cross_entropy(last.output, batch.labels, loss.class_weights, loss.smoothing,
-                                       last.backward ? &last.gradient : nullptr);
-    // Now, for backward writes gradients over the outputs.
-    if (sum.first_not_finite >= 0 || !std::isfinite(sum.loss)) {
-        for (std::size_t i = 0; i < current.nodes().size() && not_finite_.empty(); ++i)
-            if (const NodePlan& node = current.nodes()[i];
-                current.alive_at_loss(node) && !finite(node.output))
-                not_finite_ = spec_.nodes[i].name;
+    const LossSum sum = run_step(current, batch, loss, ready);
+    if (!backend_.host_memory() && !is_finite(sum)) {
+        // Its outputs are gone: once more, looking at each.
+        upload(current, batch);
+        forward(current, batch, true);
     }
-    seconds_.loss = watch.lap();
-    backward(current, batch, ready);
-    seconds_.backward = watch.lap();
     if (profiling_)
         for (NodeSeconds& node : profile_) ++node.calls;
     scan_gradients_ = true;
@@ -182,11 +238,13 @@ void Executor::empty_step(const Model::GradientReady& ready) {
     not_finite_.clear();
     scan_gradients_ = false;
     auto& nodes = current.nodes();
-    for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i].operation->forward_empty(training_parameters_[i]);
-    std::size_t announced = layout_.parameter_elements;
+    for (std::size_t i = 0; i < nodes.size(); ++i)
+        if (nodes[i].operation) nodes[i].operation->forward_empty(training_parameters_[i]);
     for (std::size_t i = nodes.size(); i-- > 0;) {
-        if (nodes[i].backward) nodes[i].operation->backward_empty(training_parameters_[i]);
-        announce(i, false, announced, ready);
+        if (nodes[i].backward && nodes[i].operation)
+            nodes[i].operation->backward_empty(training_parameters_[i]);
+        zero_unwritten(i, false);
+        announce(i, ready);
     }
 }
 

@@ -22,6 +22,7 @@ class Executor {
 
     // Plans depend on what is frozen: they are made again.
     void forget_plans() noexcept { plans_.clear(); }
+    void record_steps(const RecordOptions& options);
 
     LossSum step(const Batch& batch, const LossSettings& loss, const Model::GradientReady& ready);
     void empty_step(const Model::GradientReady& ready);
@@ -40,10 +41,17 @@ class Executor {
     void upload(ExecutionPlan& plan, const Batch& batch);
     StepContext context(const NodePlan& node, const Batch& batch) const;
     void forward(ExecutionPlan& plan, const Batch& batch, bool check);
-    void backward(ExecutionPlan& plan, const Batch& batch, const Model::GradientReady& ready);
-    // The gradients of node i are final: zeroes the frozen ones and announces down to its first parameter.
-    void announce(std::size_t i, bool computed, std::size_t& announced, const Model::GradientReady& ready);
-    void zero_gradients(std::size_t begin, std::size_t end);
+    // Forward with the loss, then backward, stretch by stretch.
+    LossSum run_step(ExecutionPlan& plan, const Batch& batch, const LossSettings& loss,
+                     const Model::GradientReady& ready);
+    void backward_node(NodePlan& node, std::size_t i, const Batch& batch);
+    void find_not_finite(ExecutionPlan& plan);
+    bool may_record(const Batch& batch) const;
+    // Where backward stops to announce, as nodes that end a stretch, from the last to the first.
+    std::vector<std::size_t> stretch_ends(bool by_cuts) const;
+    // The gradients of node i are computed, or not: zeroes what nobody wrote.
+    void zero_unwritten(std::size_t i, bool computed);
+    void announce(std::size_t i, const Model::GradientReady& ready);
     bool finite(const Tensor& tensor);
 
     const ModelSpec& spec_;
@@ -51,6 +59,9 @@ class Executor {
     const ArenaLayout& layout_;
     ModelMemory memory_;
     Reducer* reducer_;
+    std::vector<GradientRange> announced_;  // by each node: its parameters and the padding behind; else empty
+    RecordOptions recording_;
+    std::size_t cuts_version_ = 0;
     std::vector<Parameters> training_parameters_, inference_parameters_;  // one for each node
     std::vector<std::unique_ptr<ExecutionPlan>> plans_;                   // the last used first
     std::shared_ptr<Storage> tensors_, workspace_;                        // shared by all plans

@@ -97,6 +97,10 @@ void Model::freeze(const std::vector<std::string>& prefixes) {
     impl_->executor.forget_plans();
 }
 
+void Model::record_steps(const RecordOptions& options) {
+    impl_->executor.record_steps(options);
+}
+
 std::vector<UpdateRange> Model::update_ranges() const {
     return nn::update_ranges(impl_->layout);
 }

@@ -21,19 +21,43 @@ ExecutionPlan::ExecutionPlan(const ModelSpec& spec, Backend& backend, int clips,
         return std::find(node.inputs.begin(), node.inputs.end(), model_input) != node.inputs.end();
     });
     input_.desc = backend.input_desc(shape, reader->op);
+    fold_shifts(spec, backend);
     plan_forward(spec, backend, learns, reducer);
-    if (training) plan_gradients(spec);
-    plan_memory(spec, backend);
+    if (training) plan_gradients();
+    plan_memory(backend);
+}
+
+// A shift that only one convolution reads needs no tensor of its own where the backend reads through it.
+void ExecutionPlan::fold_shifts(const ModelSpec& spec, const Backend& backend) {
+    for (const Node& node : spec.nodes) inputs_.push_back(node.inputs);
+    shifts_.resize(spec.nodes.size());
+    folded_.resize(spec.nodes.size());
+    for (std::size_t i = 0; i < spec.nodes.size(); ++i) {
+        const auto* conv = std::get_if<Conv2d>(&spec.nodes[i].op);
+        const int from = spec.nodes[i].inputs[0];
+        if (!conv || from == model_input) continue;
+        const auto* shift = std::get_if<TemporalShift>(&spec.nodes[static_cast<std::size_t>(from)].op);
+        std::ptrdiff_t readers = 0;
+        for (const Node& node : spec.nodes)
+            readers += std::count(node.inputs.begin(), node.inputs.end(), from);
+        if (!shift || readers != 1 || !backend.folds(*shift, *conv)) continue;
+        shifts_[i] = *shift;
+        folded_[static_cast<std::size_t>(from)] = true;
+        inputs_[i] = inputs_[static_cast<std::size_t>(from)];
+        inputs_[static_cast<std::size_t>(from)].clear();
+    }
 }
 
 void ExecutionPlan::plan_forward(const ModelSpec& spec, Backend& backend, const std::vector<bool>& learns,
                                  Reducer* reducer) {
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
         NodePlan& node = nodes_[i];
+        if (folded_[i]) continue;
         PlanOptions options{training_, {}, reducer};
+        options.shift = shifts_[i];
         std::vector<TensorDesc> descs;
         node.backward = learns[i];
-        for (const int input : spec.nodes[i].inputs) {
+        for (const int input : inputs_[i]) {
             NodePlan* from = input == model_input ? nullptr : &nodes_[static_cast<std::size_t>(input)];
             node.inputs.push_back(from ? &from->output : &input_);
             descs.push_back(node.inputs.back()->desc);
@@ -48,14 +72,14 @@ void ExecutionPlan::plan_forward(const ModelSpec& spec, Backend& backend, const 
     }
 }
 
-void ExecutionPlan::plan_gradients(const ModelSpec& spec) {
+void ExecutionPlan::plan_gradients() {
     std::vector<bool> written(nodes_.size());
     for (std::size_t i = nodes_.size(); i-- > 0;) {
         NodePlan& node = nodes_[i];
         if (!node.backward) continue;
         node.gradient.desc = node.output.desc;
         node.parts.reserve(node.inputs.size());  // pointers into it are kept
-        for (const int input : spec.nodes[i].inputs) {
+        for (const int input : inputs_[i]) {
             NodePlan* from = input == model_input ? nullptr : &nodes_[static_cast<std::size_t>(input)];
             if (!from || !from->backward) {
                 node.input_gradients.push_back(nullptr);
@@ -71,11 +95,11 @@ void ExecutionPlan::plan_gradients(const ModelSpec& spec) {
 }
 
 // The last moment at which a node's output (or the model's input) is read, by a forward or a backward.
-int ExecutionPlan::last_use(const ModelSpec& spec, int value) const {
+int ExecutionPlan::last_use(int value) const {
     const int n = static_cast<int>(nodes_.size());
     int last = value == n - 1 ? n : value;
     for (int reader = 0; reader < n; ++reader) {
-        const auto& inputs = spec.nodes[static_cast<std::size_t>(reader)].inputs;
+        const auto& inputs = inputs_[static_cast<std::size_t>(reader)];
         if (std::find(inputs.begin(), inputs.end(), value) == inputs.end()) continue;
         last = std::max(last, nodes_[static_cast<std::size_t>(reader)].backward ? 2 * n - reader : reader);
     }
@@ -83,24 +107,25 @@ int ExecutionPlan::last_use(const ModelSpec& spec, int value) const {
     return last;
 }
 
-void ExecutionPlan::plan_memory(const ModelSpec& spec, const Backend& backend) {
+void ExecutionPlan::plan_memory(const Backend& backend) {
     const int n = static_cast<int>(nodes_.size());
     std::vector<Lifetime> blocks;
     auto use = [&](Tensor& tensor, int first, int last) {
         placed_.push_back(&tensor);
         blocks.push_back({backend.bytes(tensor.desc), first, last, 0});
     };
-    use(input_, -1, last_use(spec, model_input));
+    use(input_, -1, last_use(model_input));
     std::vector<int> first_written(nodes_.size(), n);  // the last node's gradient is written with the loss
     for (int i = n - 1; i >= 0; --i) {
         NodePlan& node = nodes_[static_cast<std::size_t>(i)];
-        node.last_use = last_use(spec, i);
+        if (!node.operation) continue;
+        node.last_use = last_use(i);
         use(node.output, i, node.last_use);
         if (!node.backward) continue;
         use(node.gradient, first_written[static_cast<std::size_t>(i)], 2 * n - i);
         for (GradientPart& part : node.parts) use(part.part, 2 * n - i, 2 * n - i);
         for (std::size_t slot = 0; slot < node.input_gradients.size(); ++slot) {
-            const int input = spec.nodes[static_cast<std::size_t>(i)].inputs[slot];
+            const int input = inputs_[static_cast<std::size_t>(i)][slot];
             if (node.input_gradients[slot] &&
                 node.input_gradients[slot] == &nodes_[static_cast<std::size_t>(input)].gradient)
                 first_written[static_cast<std::size_t>(input)] = 2 * n - i;

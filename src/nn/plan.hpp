@@ -2,10 +2,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "divs/nn/model.hpp"
+#include "step_chain.hpp"
 
 namespace divs::nn {
 
@@ -18,8 +20,8 @@ struct GradientPart {
 
 // One node of a plan. Tensors are described from the start; they get memory by ExecutionPlan::bind.
 struct NodePlan {
-    std::unique_ptr<Operation> operation;
-    Tensor output, gradient;  // gradient of the output; without desc where none is needed
+    std::unique_ptr<Operation> operation;  // null: folded into its reader
+    Tensor output, gradient;               // gradient of the output; without desc where none is needed
     std::vector<const Tensor*> inputs;
     std::vector<Tensor*> input_gradients;  // null where not needed
     std::vector<GradientPart> parts;
@@ -43,6 +45,7 @@ class ExecutionPlan {
     // Puts the tensors into this memory, of at least tensor_bytes(); null takes them out.
     void bind(const std::shared_ptr<Storage>& memory);
 
+    StepChain& chain() noexcept { return chain_; }
     Tensor& input() noexcept { return input_; }
     std::vector<NodePlan>& nodes() noexcept { return nodes_; }
     bool alive_at_loss(const NodePlan& node) const noexcept {
@@ -50,16 +53,21 @@ class ExecutionPlan {
     }
 
   private:
+    void fold_shifts(const ModelSpec& spec, const Backend& backend);
     void plan_forward(const ModelSpec& spec, Backend& backend, const std::vector<bool>& learns,
                       Reducer* reducer);
-    void plan_gradients(const ModelSpec& spec);
-    void plan_memory(const ModelSpec& spec, const Backend& backend);
-    int last_use(const ModelSpec& spec, int value) const;
+    void plan_gradients();
+    void plan_memory(const Backend& backend);
+    int last_use(int value) const;
 
     int clips_;
     bool training_;
     Tensor input_;
+    std::vector<std::vector<int>> inputs_;              // of each node, seen through what is folded
+    std::vector<std::optional<TemporalShift>> shifts_;  // folded into each node
+    std::vector<bool> folded_;
     std::vector<NodePlan> nodes_;
+    StepChain chain_;
     std::size_t tensor_bytes_ = 0, workspace_bytes_ = 0;
     const Storage* bound_ = nullptr;
     std::vector<Tensor*> placed_;  // every tensor that has memory

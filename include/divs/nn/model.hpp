@@ -114,6 +114,13 @@ struct InitialiseOptions {
         false;  // the norm that closes a residual branch starts as zero (He et al., 1812.01187)
 };
 
+// How training steps are recorded where the backend can: on the host nothing changes.
+struct RecordOptions {
+    int quantum = 1;                // only batches of a multiple of this many clips; 0: none
+    std::vector<std::size_t> cuts;  // elements of the gradient arena, rising: where its buckets begin. Ranges
+                                    // above a cut are announced before what lies below it is computed.
+};
+
 // Where the last train_step spent its time.
 struct StepSeconds {
     double upload = 0, forward = 0, loss = 0, backward = 0;
@@ -156,6 +163,8 @@ class Model {
     // final. The ranges of a step are contiguous and descending and cover the whole arena, padding included,
     // exactly once.
     using GradientReady = std::function<void(GradientRange)>;
+
+    void record_steps(const RecordOptions& options);
 
     // Forward, loss and backward of one batch in training mode. Gradients are of the *sum* of the losses.
     // With an empty batch: the gradients are zeroed, the norms' reductions are joined, and every range is

@@ -40,6 +40,9 @@ class CudaBackend final : public Backend {
           pixels_(device_),
           scratch_(device_, "copies to and from the host"),
           loss_queued_(make_event()),
+          loss_memory_(allocate_device(
+              device_, sizeof(kernels::LossTotals) + StepData::most_rows * sizeof(kernels::LossRow),
+              "the loss")),
           totals_(allocate_pinned(sizeof(kernels::LossTotals), "the loss")),
           recorder_(device_, loss_queued_.get()) {}
 
@@ -80,7 +83,9 @@ class CudaBackend final : public Backend {
                 std::span<float> parameters, std::span<const float> gradients,
                 std::span<const std::span<float>> state) override;
     void synchronise() override { device_.synchronise(); }
-    std::shared_ptr<DeviceStream> communication_stream() override { return make_communication_stream(device_); }
+    std::shared_ptr<DeviceStream> communication_stream() override {
+        return make_communication_stream(device_);
+    }
 
     Recorder* recorder() noexcept override { return &recorder_; }
     void stage(const StepContext& step, std::span<const std::int32_t> labels,
@@ -105,9 +110,8 @@ class CudaBackend final : public Backend {
     PixelUpload pixels_;
     GrowingBytes scratch_;
     EventHandle loss_queued_;
+    DeviceBytes loss_memory_;  // one LossTotals, then one LossRow a row; recorded steps know its address
     PinnedBytes totals_;
-    DeviceBytes loss_memory_;  // one LossTotals, then one LossRow a row
-    std::size_t loss_rows_ = 0;
     DeviceBytes norm_memory_;
     GraphRecorder recorder_;
 };
@@ -180,12 +184,6 @@ void CudaBackend::cross_entropy(const Tensor& logits, std::span<const std::int32
     const View view = view_of(logits.desc);
     check_loss(view.c, labels, class_weights, smoothing);
     step_.stage(labels, class_weights, view.c);
-    if (labels.size() > loss_rows_) {
-        loss_memory_.reset();
-        loss_memory_ = allocate_device(
-            device_, sizeof(kernels::LossTotals) + labels.size() * sizeof(kernels::LossRow), "the loss");
-        loss_rows_ = labels.size();
-    }
     auto* totals = static_cast<kernels::LossTotals*>(loss_memory_.get());
     auto* rows = reinterpret_cast<kernels::LossRow*>(totals + 1);
     const kernels::LossShape shape{static_cast<int>(labels.size()), view.c, view.pitch, smoothing};
