@@ -13,11 +13,15 @@ namespace {
 struct TrainArguments {
     std::string config;
     std::vector<std::string> throttles;
+    std::string conv, precision;
     bool trace = false;
 };
 
 void run_train(const Common& common, const TrainArguments& arguments) {
-    Config config(arguments.config, common.overrides);
+    auto overrides = common.overrides;
+    if (!arguments.conv.empty()) overrides.push_back("model.conv=" + arguments.conv);
+    if (!arguments.precision.empty()) overrides.push_back("model.precision=" + arguments.precision);
+    Config config(arguments.config, overrides);
     train::Settings settings = train::read_settings(config);
     const comm::WorldOptions world_options = train::read_world_options(config);
     config.finish();
@@ -40,6 +44,10 @@ void add_train(CLI::App& app, Common& common) {
     command.add_option("config", arguments->config, "TOML file; README lists its keys")->required();
     command.add_option("--throttle", arguments->throttles,
                        "RANK=FACTOR[@STEP]: slow a rank down, to try the scheduler");
+    command.add_option("--conv", arguments->conv,
+                       "cudnn, divs or auto: whose convolutions a GPU runs (model.conv)");
+    command.add_option("--precision", arguments->precision,
+                       "float32, tf32 or bfloat16: what a GPU computes in (model.precision)");
     command.add_flag("--trace", arguments->trace,
                      "write trace.json (Chrome trace, all ranks) into the run's folder");
     command.callback([&common, arguments] { run_train(common, *arguments); });

@@ -1,6 +1,7 @@
 #include "divs/train/job.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 
@@ -38,11 +39,23 @@ int compute_threads(const comm::World& world, const ModelSettings& model) {
     return model.threads > 0 ? model.threads : std::max(1, usable_cores() / world.local_size());
 }
 
+std::filesystem::path cache_folder() {
+    if (const char* named = std::getenv("DIVS_CACHE")) return named;
+    if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache && *cache)
+        return std::filesystem::path(cache) / "divs";
+    if (const char* home = std::getenv("HOME"); home && *home)
+        return std::filesystem::path(home) / ".cache" / "divs";
+    return {};
+}
+
 nn::BackendOptions backend_options(const comm::World& world, const ModelSettings& model, bool deterministic) {
     nn::BackendOptions options;
     options.threads = compute_threads(world, model);
     options.deterministic = deterministic;
     options.device = world.local_rank();
+    options.precision = model.precision;
+    options.conv = model.conv;
+    options.cache_folder = cache_folder().string();
     return options;
 }
 

@@ -53,6 +53,7 @@ Synchroniser::Synchroniser(nn::Model& model, comm::World& world, NormReducer& no
     if (stream_)
         for (auto* mark : {&begin_, &end_}) *mark = stream_->make_mark();
     if (world.size() > 1) choose_path();
+    record_steps();
     const bool sgd = settings.optimizer.update.optimizer == nn::Optimizer::sgd;
     for (const char* name :
          sgd ? std::vector<const char*>{"momentum"} : std::vector<const char*>{"moment1", "moment2"})
@@ -133,6 +134,16 @@ void Synchroniser::reduce(std::span<double> counts) {
     times_.exposed += work.waited_seconds();
 }
 
+// A device's steps are cut where buckets begin, so that each can go as soon as it is full.
+void Synchroniser::record_steps() {
+    nn::RecordOptions options;
+    options.quantum = settings_.scheduler.quantum;
+    if (reducer_)
+        for (const comm::Range& bucket : reducer_->buckets()) options.cuts.push_back(bucket.begin);
+    std::ranges::sort(options.cuts);
+    model_.record_steps(options);
+}
+
 void Synchroniser::tune_buckets() {
     if (steps_ > 2) {
         timings_.insert(timings_.end(), reducer_->timings().begin(), reducer_->timings().end());
@@ -147,6 +158,7 @@ void Synchroniser::tune_buckets() {
     world_.broadcast(std::as_writable_bytes(std::span(lengths)), 0, "bucket lengths").wait();
     reducer_->replan(
         comm::plan_buckets(boundaries(model_), model_.gradients().size(), lengths[0], lengths[1]));
+    record_steps();
     if (world_.rank() == 0)
         log::info("gradients go in {} buckets of about {} KiB (measured over the first {} steps)",
                   reducer_->buckets().size(), lengths[0] >> 10, tuning_steps);

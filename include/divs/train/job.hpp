@@ -2,6 +2,7 @@
 // who can read what.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <vector>
 
@@ -25,6 +26,8 @@ DataView open_data(comm::World& world, const DataSettings& data, sched::Storage 
 int compute_threads(const comm::World& world, const ModelSettings& model);
 
 // What the rank's backend is made with; ranks of one host are dealt its devices in turn.
+// Where measured choices are kept between runs: DIVS_CACHE, or divs in the user's cache folder; empty: nowhere.
+std::filesystem::path cache_folder();
 nn::BackendOptions backend_options(const comm::World& world, const ModelSettings& model, bool deterministic);
 
 // The model that the settings describe, initialised from the seed. `classes`: of the data set.

@@ -39,8 +39,10 @@ struct ModelSettings {
     int height = 64, width = 64;
     std::filesystem::path init;  // exported weights to start from
     std::vector<std::string> freeze;
-    std::string backend = "auto";  // a GPU where one can be used, else the CPU
-    int threads = 0;  // 0: the rank's share of its host's cores
+    std::string backend = "auto";                      // a GPU where one can be used, else the CPU
+    int threads = 0;                                   // 0: the rank's share of its host's cores
+    nn::Precision precision = nn::Precision::float32;  // of a GPU; the CPU computes in float32
+    nn::ConvChoice conv = nn::ConvChoice::automatic;   // whose convolutions a GPU runs
 };
 
 struct OptimizerSettings {
@@ -60,9 +62,9 @@ struct RunSettings {
     Order order = Order::local;
     Norm norm = Norm::local;
     bool deterministic = false;
-    bool overlap = true;       // reduce gradients while backward runs
-    double bucket_mib = 0;     // 0: tuned in the first steps
-    bool nccl = true;          // between GPUs, where it can be used; else through pinned memory and MPI
+    bool overlap = true;    // reduce gradients while backward runs
+    double bucket_mib = 0;  // 0: tuned in the first steps
+    bool nccl = true;       // between GPUs, where it can be used; else through pinned memory and MPI
     double nccl_start_seconds = 120;
     int checkpoint_steps = 0;  // 0: by time and at the end of epochs only
     double checkpoint_seconds = 300;

@@ -78,6 +78,7 @@ class Synchroniser {
     void choose_path();
     void measure_compute(Stopwatch& watch, double norm_wait, double slowdown);
     void reduce(std::span<double> counts);
+    void record_steps();
     void tune_buckets();
     void level_drift();
     void broadcast_learned();  // all but the buffers, in which ranks may differ until they are merged
