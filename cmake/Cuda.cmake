@@ -44,13 +44,13 @@ endfunction()
 divs_cuda_library(cudnn cudnn.h cudnn)
 divs_cuda_library(nccl nccl.h nccl)
 
-# How every file that nvcc compiles is compiled; --resource-usage tells what each kernel takes (test/gpu reads it).
+# How every file that nvcc compiles is compiled; ptxas tells what each kernel takes (test/gpu/check_resources.py).
 add_library(divs_cuda_options INTERFACE)
 target_include_directories(divs_cuda_options INTERFACE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/kernels
   ${CMAKE_SOURCE_DIR}/kernels/device)
 target_include_directories(divs_cuda_options SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
 target_compile_options(divs_cuda_options INTERFACE
-  "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;--extra-device-vectorization;-Xcompiler=-Wall,-Wextra,-Wshadow>")
+  "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;--extra-device-vectorization;-Xptxas=-v;-Xcompiler=-Wall,-Wextra,-Wshadow>")
 if(DIVS_WERROR)
   target_compile_options(divs_cuda_options INTERFACE
     "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Werror>")
