@@ -7,7 +7,7 @@
 namespace divs::kernels {
 namespace {
 
-constexpr unsigned block = 256;
+constexpr unsigned block = 256;  // threads; four blocks a multiprocessor leave each thread 64 registers
 
 // Where this thread works: a pack of channels, and every `rows`-th pixel from `first` to `end`.
 struct Place {
@@ -171,7 +171,7 @@ __device__ void read_constants(const NormState& state, const NormParameters& par
 }
 
 template <class T, bool Residual>
-__global__ void __launch_bounds__(block)
+__global__ void __launch_bounds__(block, 4)
     norm_apply_kernel(const T* __restrict__ x, const T* __restrict__ residual, NormShape shape,
                       NormState state, NormParameters parameters, Curve curve, T* __restrict__ y) {
     constexpr int N = lanes<T>;

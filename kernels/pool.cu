@@ -7,7 +7,7 @@
 namespace divs::kernels {
 namespace {
 
-constexpr int block = 256;
+constexpr int block = 256;  // threads; four blocks a multiprocessor leave each thread 64 registers
 
 // One pack of one pixel of an image of h x w.
 struct Spot {
@@ -35,7 +35,7 @@ __device__ std::size_t element(int image, int h, int w, int pitch, int row, int 
 }
 
 template <class T>
-__global__ void __launch_bounds__(block)
+__global__ void __launch_bounds__(block, 4)
     max_kernel(const T* __restrict__ x, PoolShape s, T* __restrict__ y, std::uint16_t* __restrict__ chosen) {
     constexpr int N = lanes<T>;
     Spot spot;
