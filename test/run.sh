@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs all tests: once as released, once under AddressSanitizer and
-# UndefinedBehaviorSanitizer, and what has threads under ThreadSanitizer.
+# UndefinedBehaviorSanitizer, and what has threads under ThreadSanitizer; where there is a CUDA compiler, the CUDA
+# backend too is built for every architecture, and what can be said of it without a GPU is checked.
 #   DIVS_DATA=FOLDER   real recordings; tests on them are skipped where it is not set
-#   DIVS_PRESETS=...   "release asan tsan" by default
+#   DIVS_PRESETS=...   "release asan tsan cuda" by default
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$top"
@@ -19,9 +20,16 @@ export UBSAN_OPTIONS="print_stacktrace=1"
 export TSAN_OPTIONS="ignore_noninstrumented_modules=1:suppressions=$suppressions/tsan.supp:halt_on_error=1"
 
 failed=()
-for preset in ${DIVS_PRESETS:-release asan tsan}; do
+for preset in ${DIVS_PRESETS:-release asan tsan cuda}; do
     targets=() select=()
     case $preset in
+        cuda)
+            if ! command -v nvcc >/dev/null && [ ! -x /usr/local/cuda/bin/nvcc ]; then
+                echo "== cuda: there is no nvcc here; the CUDA backend is not built"
+                continue
+            fi
+            targets=(divs_cuda test_gpu_plugin) select=(-L gpu_build)
+            ;;
         # Only what runs several threads of our own; the rest has nothing for it to see.
         tsan) targets=(thread_tests) select=(-L threads) ;;
         # Long runs of the program, whose code the other tests cover.
