@@ -161,8 +161,10 @@ void DeviceSum::join() {
                                [this](Channel& channel) { return named(watch_name, watch(channel)); });
 }
 
+// Where the device is seen to be through, its own thread need not be waited for: it sleeps now and then.
+// Whoever aborts says so before the device can be through.
 BucketSum::Finished DeviceSum::finish() {
-    watch_.wait();
+    if (!stream_->reached(*released_) || broken_) watch_.wait();
     Finished finished{stream_->seconds_between(*computed_, *released_), {}};
     for (std::size_t i = 0; i < works_.size(); ++i) {
         const Bucket& bucket = *buckets_[i];

@@ -1,6 +1,7 @@
 // Buckets on a device: by NCCL, through pinned memory and MPI, or both (see paths.hpp).
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -65,7 +66,7 @@ class DeviceSum : public BucketSum {
     std::vector<Work> works_;                          // of the step, a bucket each
     Work watch_;                                       // of the step: ends when the device is through
     std::unique_ptr<DeviceMark> computed_, released_;  // backward is over; the sums are there
-    bool broken_ = false;
+    std::atomic<bool> broken_{false};
 };
 
 }  // namespace divs::comm

@@ -47,9 +47,8 @@ void NcclCommunicator::begin(const char* call, nccl::Result code) {
 void NcclCommunicator::start(const nccl::UniqueId& id) {
     stream_->activate();
     nccl::Config config;
-    nccl::CommHandle comm = nullptr;
-    const nccl::Result code = library_->init(&comm, size_, id, rank_, &config);
-    comm_ = comm;
+    const nccl::Result code = library_->init(made_.get(), size_, id, rank_, &config);
+    comm_ = std::atomic_ref(*made_).load();
     begin("ncclCommInitRankConfig", code);
 }
 
@@ -85,7 +84,9 @@ bool NcclCommunicator::accepted() {
 
 void NcclCommunicator::abort() noexcept {
     const nccl::CommHandle comm = comm_.exchange(nullptr);
-    if (comm) ends_within(abort_seconds, [library = library_, comm] { library->abort(comm); });
+    // The stream and the handle's place outlive the call, even where it hangs.
+    const auto end = [library = library_, stream = stream_, made = made_, comm] { library->abort(comm); };
+    if (comm) ends_within(abort_seconds, end);
 }
 
 void NcclCommunicator::close() noexcept {

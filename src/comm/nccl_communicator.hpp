@@ -43,6 +43,8 @@ class NcclCommunicator {
     std::shared_ptr<DeviceStream> stream_;
     int rank_, size_;
     const char* call_ = "";  // the last one begun
+    // NCCL's own threads write the handle as well, until it has started or is aborted.
+    std::shared_ptr<nccl::CommHandle> made_ = std::make_shared<nccl::CommHandle>(nullptr);
     std::atomic<nccl::CommHandle> comm_{nullptr};
 };
 

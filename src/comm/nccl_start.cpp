@@ -49,6 +49,8 @@ class Start {
             stage_ = Stage::starting;
         } else if (stage_ == Stage::starting && communicator_->accepted()) {
             tried_ = stream_->make_mark();
+            stream_->mark_compute(*tried_);  // the arena's first zeros may still be on their way
+            stream_->wait_for(*tried_);
             communicator_->all_reduce(trial_);
             stage_ = Stage::trying;
         } else if (stage_ == Stage::trying && communicator_->accepted()) {

@@ -15,7 +15,7 @@ struct StartedNccl {
 };
 
 // Makes the communicator of plan.nccl_ranks (its id goes over MPI) and sums the first elements of the
-// gradients once, as a trial: they must be equal zeros. Collective over all ranks.
+// gradients once, as a trial: what they held is lost. Collective over all ranks.
 StartedNccl start_nccl(World& world, const PathPlan& plan, std::shared_ptr<const NcclLibrary> library,
                        std::shared_ptr<DeviceStream> stream, std::span<float> gradients, double seconds);
 

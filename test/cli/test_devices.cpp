@@ -106,8 +106,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "without a device that can be used the CPU is used and it is said; a backend asked for by name must be "
-    "there") {
+    "without a device that can be used the CPU is used and it is said, but not where it is asked for by "
+    "name") {
     const Scratch scratch;
     make_small_dataset(scratch / "data", {.videos = 6, .val_videos = 2});
     const Devices devices("0:none");

@@ -151,6 +151,7 @@ class Collective {
 
 struct divs::comm::nccl::Comm {
     std::shared_ptr<Group> group;
+    CommHandle* place = nullptr;  // the caller's: written when it has started, as NCCL may
     Fault fault = own_fault();
     bool starting = true;
     int polls = 0;                        // since the last call
@@ -189,6 +190,7 @@ Result state_of(CommHandle comm) {
     if (comm->starting) {
         if (comm->fault.kind == "init_hang" || group.shared->attached < group.size) return in_progress;
         shm_unlink(group.file.c_str());
+        *comm->place = comm;
         comm->starting = false;
     }
     if (comm->when_accepted) {
@@ -236,6 +238,7 @@ Result ncclCommInitRankConfig(CommHandle* comm, int ranks, UniqueId id, int rank
     auto made = std::make_unique<Comm>();
     made->group = std::make_shared<Group>(id.internal, rank, ranks);
     if (!made->group->shared) return system_error;
+    made->place = comm;
     ++made->group->shared->attached;
     *comm = made.release();
     return in_progress;

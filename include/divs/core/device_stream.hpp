@@ -27,9 +27,9 @@ struct DeviceIdentity {
     std::string pci_bus_id;  // "0000:1B:00.0": equal for ranks of one host that share the device
 };
 
-// Calls queue work and return, unless they say otherwise; any thread may make them, one at a time for each
-// mark. An Error where the device refuses, with the call and the device's words; after the loss of a device
-// every call throws.
+// Calls queue work and return, unless they say otherwise; any thread may make them, but none sets a mark that
+// another looks at. An Error where the device refuses, with the call and the device's words; after the loss
+// of a device every call throws.
 class DeviceStream {
   public:
     virtual ~DeviceStream() = default;

@@ -65,6 +65,24 @@ TEST_CASE("A plugin that cannot be used says why") {
     std::ofstream(folder / "libdivs_text.so") << "not a library";
     CHECK_THROWS_WITH(nn::make_backend("text", {}),
                       ContainsSubstring("libdivs_text.so") && ContainsSubstring("cannot be opened"));
+    CHECK_THROWS_WITH(nn::make_backend("incomplete", {}),
+                      ContainsSubstring("libdivs_incomplete.so: cannot be opened") &&
+                          ContainsSubstring("libdivs_absent.so: cannot open"));
     std::ofstream(folder / "libdivs_empty.so");
     CHECK_THROWS_AS(nn::make_backend("empty", {}), Error);
+}
+
+TEST_CASE("auto takes the GPU's plugin where it can be used, and the CPU where it cannot") {
+    const PluginFolder folder;
+    const auto put = [&](const char* plugin) {
+        std::filesystem::copy_file(std::filesystem::read_symlink("/proc/self/exe").parent_path() / plugin,
+                                   folder / "libdivs_cuda.so",
+                                   std::filesystem::copy_options::overwrite_existing);
+    };
+    put("libdivs_incomplete.so");  // a library of its own is missing
+    CHECK(nn::make_backend("auto", {})->name() == "cpu");
+    CHECK_THROWS_WITH(nn::make_backend("cuda", {}), ContainsSubstring("libdivs_absent.so"));
+    put("libdivs_example.so");
+    CHECK(nn::make_backend("auto", {})->name() == "reference");
+    CHECK(nn::make_backend("auto", {99, false})->name() == "cpu");  // it has no device
 }
