@@ -148,6 +148,24 @@ TEST_CASE(
     }
 }
 
+TEST_CASE("the checks that a machine with GPUs runs, on doubles of two GPUs, and where there is none") {
+    const Scratch scratch;
+    const std::string check = std::string(SOURCE_FOLDER) + "/test/gpu/communication.sh " + DIVS_PROGRAM +
+                              " " + scratch.path().string();
+    {
+        const Devices devices;
+        const Outcome outcome = run_command("env DIVS_GPUS=2 " + check, 600);
+        INFO(outcome.text());
+        CHECK(outcome.status == 0);
+        for (const char* job : {"staged: ", "beside: ", "nccl: ", "mixed: "})
+            CHECK_THAT(outcome.out, ContainsSubstring(job + std::string("24 steps, losses within")));
+    }
+    const Devices devices("0:none");
+    const Outcome outcome = run_command(check);
+    CHECK(outcome.status == 77);
+    CHECK_THAT(outcome.out, ContainsSubstring("no GPU here"));
+}
+
 TEST_CASE("in a job of GPU and CPU ranks the scheduler gives each the share that it measured") {
     const Scratch scratch;
     make_small_dataset(scratch / "data", {.videos = 14, .val_videos = 2});

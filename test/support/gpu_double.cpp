@@ -3,6 +3,7 @@
 //
 // DIVS_GPU_DOUBLE="RANK:WORD,..." by the rank's number in its MPI job: none (there is no device here), share
 // (device 9, like all who say so), lose@N (the device is lost in the Nth training batch).
+// CUDA_VISIBLE_DEVICES names one device, or none.
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
@@ -27,12 +28,18 @@ std::string own_word() {
     return {};
 }
 
+bool hidden() {
+    const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+    return visible && !*visible;
+}
+
 class GpuDouble : public Backend {
   public:
     explicit GpuDouble(const BackendOptions& options) : cpu_(make_backend("cpu", options)) {
         const std::string word = own_word();
         if (word.starts_with("lose@")) lost_at_ = std::stoi(word.substr(5));
-        const int device = word == "share" ? 9 : options.device;
+        const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+        const int device = visible ? std::atoi(visible) : word == "share" ? 9 : options.device;
         device_ = std::make_shared<DeviceDouble>(
             divs::DeviceIdentity{"GPU double", "0000:0" + std::to_string(device) + ":00.0"},
             static_cast<std::uint64_t>(options.device));
@@ -91,7 +98,7 @@ class GpuDouble : public Backend {
 extern "C" Backend* divs_backend_factory_v1(const BackendRequest* request, char* reason,
                                             std::size_t reason_bytes) {
     const char* why_not = request->interface != backend_interface ? "another interface"
-                          : own_word() == "none"                  ? "there is no NVIDIA driver here"
+                          : own_word() == "none" || hidden()      ? "there is no NVIDIA driver here"
                                                                   : nullptr;
     if (!why_not) return std::make_unique<GpuDouble>(request->options).release();
     std::snprintf(reason, reason_bytes, "%s", why_not);
