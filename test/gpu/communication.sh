@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Gradients between ranks on GPUs, on whatever this machine has: two ranks on one GPU (staged), a GPU beside a CPU, and,
-# where there are two GPUs, NCCL alone and mixed with a CPU. Every job trains the same batches as one rank on its CPU, so
-# the losses must be the same; each checks after every second step that its replicas are equal.
+# Gradients between ranks on GPUs, on whatever this machine has: two ranks on one GPU (staged), a GPU beside a
+# CPU, and, where there are two GPUs, NCCL alone and mixed with a CPU. Every job trains the same batches as one
+# rank on its CPU, so the losses must be the same; each checks after every second step that its replicas are
+# equal.
 # Usage: communication.sh PROGRAM [FOLDER]    needs mpirun; ends with "no GPU here" (77) where there is none
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -18,7 +19,8 @@ fi
 gpus=${DIVS_GPUS:-$(nvidia-smi --list-gpus | wc -l)}
 
 mkdir -p "$folder"
-[ -f "$folder/data/labels.tsv" ] || "$divs" synth "$folder/data" --videos 16 --seconds 2 --size 160x96 >/dev/null
+[ -f "$folder/data/labels.tsv" ] ||
+    "$divs" synth "$folder/data" --videos 16 --seconds 2 --size 160x96 >/dev/null
 cat >"$folder/small.model" <<'TEXT'
 conv out=16 kernel=5 stride=2 pad=2 bias
 relu
@@ -59,7 +61,8 @@ job() {
     paste <(losses cpu) <(losses "$name") | awk -v name="$name" '
         NF != 2 { print name ": another number of steps"; bad = 1; exit }
         { d = $1 - $2; if (d < 0) d = -d; if (d > worst) worst = d; n++ }
-        END { if (bad || n < 3) exit 1; printf "%s: %d steps, losses within %.2g of the CPU'\''s\n", name, n, worst
+        END { if (bad || n < 3) exit 1
+              printf "%s: %d steps, losses within %.2g of the CPU'\''s\n", name, n, worst
               exit worst > 2e-3 }' || { echo "$name: its losses are not the CPU's"; exit 1; }
 }
 
@@ -70,7 +73,8 @@ rm -rf "$folder/cpu"
 "${cpu[@]}" "train.folder=$folder/cpu" >"$folder/cpu.log" 2>&1 || { cat "$folder/cpu.log"; exit 1; }
 
 one=(-x CUDA_VISIBLE_DEVICES=0) none=(-x CUDA_VISIBLE_DEVICES=)
-job staged "through pinned memory and MPI (sharing GPU" -n 2 "${one[@]}" "${gpu[@]}" "train.folder=$folder/staged"
+job staged "through pinned memory and MPI (sharing GPU" \
+    -n 2 "${one[@]}" "${gpu[@]}" "train.folder=$folder/staged"
 job beside "rank 1 by MPI from host memory" \
     -n 1 "${one[@]}" "${gpu[@]}" "train.folder=$folder/beside" : \
     -n 1 "${none[@]}" "${gpu[@]}" "train.folder=$folder/beside"
