@@ -84,8 +84,8 @@ std::unique_ptr<GlobalLoader::Transfer> GlobalLoader::start(std::size_t begin,
     transfer->end = std::min(begin + batch_, order_.size());
     std::vector<comm::Message> outgoing;
     std::size_t i = begin;
-    // The last batch is smaller: its slices keep the proportions of the shares, which are of a whole batch, or of
-    // this one where an epoch begins with it (a small data set, or a run that goes on there).
+    // The last batch is smaller: its slices keep the proportions of the shares, which are of a whole batch, or
+    // of this one where an epoch begins with it (a small data set, or a run that goes on there).
     const std::size_t total = transfer->end - begin;
     const auto all_shares = static_cast<std::size_t>(std::accumulate(shares.begin(), shares.end(), 0));
     std::size_t share_sum = 0;

@@ -132,7 +132,8 @@ TEST_CASE("order = global: a run that goes on in front of an epoch's last, small
         const auto outcome = divs::test::divs("train " + file + " --set train.batch=64", ranks);
         INFO(outcome.text());
         REQUIRE(outcome.status == 0);
-        CHECK_THAT(outcome.err, ContainsSubstring("step-00000001.h5") && ContainsSubstring("32 samples of it left"));
+        CHECK_THAT(outcome.err,
+                   ContainsSubstring("step-00000001.h5") && ContainsSubstring("32 samples of it left"));
         CHECK(samples_in_chain(scratch) == 2 * 8 * 12);
     }
     SECTION("the same where the whole data set is less than a batch") {

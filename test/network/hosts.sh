@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Hosts of a small cluster on one machine, as network namespaces: each with a name and an address of its own, on one
-# switch, over TCP. Needs root. The machine's own network is not touched.
+# Hosts of a small cluster on one machine, as network namespaces: each with a name and an address of its own, on
+# one switch, over TCP. Needs root. The machine's own network is not touched.
 #   hosts.sh up FOLDER [HOSTS]         makes them (3 by default); FOLDER keeps what the other actions need
 #   hosts.sh run FOLDER N COMMAND...   N ranks over the hosts, by mpirun on the first
-#   hosts.sh settings FOLDER           options for `divs train` that emulate DELAY where the kernel cannot; else nothing
+#   hosts.sh settings FOLDER           options for `divs train` that emulate DELAY where the kernel cannot
 #   hosts.sh wire FOLDER               bytes that each host has sent so far, by the switch's count
 #   hosts.sh cut FOLDER HOST           pulls the cable of host 1, 2, ...
 #   hosts.sh mend FOLDER HOST          puts it back
 #   hosts.sh down FOLDER               ends what runs there and removes the hosts
-# Variables of `up`: RATE (bandwidth of each host's link, as tc takes it: 100mbit; none by default), DELAY (milliseconds
-# one way; 0), SLOTS (ranks a host; 1). Of `run`: HOSTFILE, TIMEOUT (seconds; 600), MPIRUN_OPTIONS.
+# Variables of `up`: RATE (bandwidth of each host's link, as tc takes it: 100mbit; none by default), DELAY
+# (milliseconds one way; 0), SLOTS (ranks a host; 1). Of `run`: HOSTFILE, TIMEOUT (seconds; 600), MPIRUN_OPTIONS.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -61,7 +61,7 @@ up() {
     hosts=${1:-3} rate=${RATE:-} delay=${DELAY:-0} prefix=divs$$ netem=no
     mkdir -p "$folder"
     [ ! -e "$folder/state" ] || { echo "$folder: holds hosts already" >&2; exit 1; }
-    trap down ERR
+    trap down EXIT  # what was begun, where anything fails
     echo "prefix=$prefix hosts=$hosts" >"$folder/state"
     : >"$folder/hostfile"
     : >"$folder/settings"
@@ -75,7 +75,7 @@ up() {
         echo "this kernel has no netem: the program emulates the delay, see hosts.sh settings" >&2
     fi
     write_agent
-    trap - ERR
+    trap - EXIT
 }
 
 run() { # ranks, command ...
@@ -103,7 +103,9 @@ mend() { inside 0 ip link set "port$1" up; }
 down() {
     local number pid
     for number in $(seq 0 "$hosts"); do
-        for pid in $(ip netns pids "$(name "$number")" 2>/dev/null); do kill -9 "$pid" 2>/dev/null || true; done
+        for pid in $(ip netns pids "$(name "$number")" 2>/dev/null); do
+            kill -9 "$pid" 2>/dev/null || true
+        done
         ip netns delete "$(name "$number")" 2>/dev/null || true
     done
     rm -f "$folder"/{state,agent,hostfile,settings}
@@ -111,7 +113,9 @@ down() {
 
 case $action in
     up) mkdir -p "$folder" ;;
-    run | settings | wire | cut | mend) [ -e "$folder/state" ] || { echo "$folder: no hosts here" >&2; exit 1; } ;;
+    run | settings | wire | cut | mend)
+        [ -e "$folder/state" ] || { echo "$folder: no hosts here" >&2; exit 1; }
+        ;;
     down) [ -e "$folder/state" ] || exit 0 ;;
     *) usage ;;
 esac

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# One training over three hosts of hosts.sh: the same parameters as on one, the bytes that the switch counts, links with
-# a rate and a delay; hosts that do not answer, too few slots, a cable pulled in the middle.
+# One training over three hosts of hosts.sh: the same parameters as on one, the bytes that the switch counts, links
+# with a rate and a delay; hosts that do not answer, too few slots, a cable pulled in the middle.
 # Usage: test_hosts.sh DIVS. Exit code 77: skipped.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -64,11 +64,12 @@ TOML
 train() { # name, ranks, more options ...: on the hosts
     local name=$1 ranks=$2
     shift 2
-    MPIRUN_OPTIONS="--map-by node" "$hosts" run "$net" "$ranks" "$divs" train run.toml --set train.folder="$name" \
-        $("$hosts" settings "$net") "$@" >"$name.log" 2>&1
+    MPIRUN_OPTIONS="--map-by node" "$hosts" run "$net" "$ranks" \
+        "$divs" train run.toml --set train.folder="$name" $("$hosts" settings "$net") "$@" >"$name.log" 2>&1
 }
 same_parameters() { # folder of a run: as the run on one host, to what the order of additions changes
-    h5diff -q -d 1e-5 "$(ls one/step-*.h5 | tail -n 1)" "$(ls "$1"/step-*.h5 | tail -n 1)" /parameters /parameters ||
+    h5diff -q -d 1e-5 "$(ls one/step-*.h5 | tail -n 1)" "$(ls "$1"/step-*.h5 | tail -n 1)" \
+        /parameters /parameters ||
         fail "the parameters of $1 are not those of one host"
 }
 # What the program says it sent, by tier, beside what went over the cables. A rate that was set must have held.
@@ -80,8 +81,8 @@ lines = [json.loads(line) for line in open(f"{name}/metrics.jsonl")]
 tiers, steps = lines[-1]["tier_bytes"], [line for line in lines if line["kind"] == "step"]
 total, busy, exposed = (sum(s[k] for s in steps) for k in ("seconds", "communication", "exposed_comm"))
 print(f"{name:>8}: edge {tiers['edge'] / 1e6:.1f} MB, cluster {tiers['cluster'] / 1e6:.1f} MB, "
-      f"centre {tiers['centre'] / 1e6:.1f} MB (on the cables {wire / 1e6:.1f} MB); {len(steps)} steps in {total:.2f} s, "
-      f"communication {busy:.2f} s, {exposed:.2f} s of it exposed")
+      f"centre {tiers['centre'] / 1e6:.1f} MB (on the cables {wire / 1e6:.1f} MB); {len(steps)} steps in "
+      f"{total:.2f} s, communication {busy:.2f} s, {exposed:.2f} s of it exposed")
 # The data, its headers (66 bytes in 1514 at worst), and what mpirun's daemons say.
 if not tiers["centre"] <= wire <= 1.06 * tiers["centre"] + 2e6:
     sys.exit(f"the program counts {tiers['centre']:.0f} bytes between hosts, the switch {wire}")
@@ -89,6 +90,7 @@ if rate and total < 0.8 * wire / 3 * 8 / rate:
     sys.exit(f"{wire} bytes in {total:.2f} s are more than three cables of {rate:.3g} bit/s carry")
 PYTHON
 }
+refused() { [ "$1" -ne 0 ] && [ "$1" -ne 124 ]; }  # and not for want of time
 ended_cleanly() { # nothing runs on any host
     local name
     for _ in $(seq 100); do
@@ -111,18 +113,18 @@ report fast 0 || fail "bytes"
 echo "== too few slots: mpirun refuses"
 status=0
 (unset OMPI_MCA_rmaps_base_oversubscribe PRTE_MCA_rmaps_default_mapping_policy; train slots 7) || status=$?
-[ $status -ne 0 ] && [ $status -ne 124 ] && grep -qi "not enough slots" slots.log || fail "slots: exit $status"
+refused $status && grep -qi "not enough slots" slots.log || fail "slots: exit $status"
 
 echo "== a host that does not exist, and one that is switched off"
 { cat "$net/hostfile"; echo "10.77.0.99 slots=2"; } >hostfile
 status=0
 HOSTFILE=$folder/hostfile TIMEOUT=60 train nowhere 4 || status=$?
-[ $status -ne 0 ] && [ $status -ne 124 ] && grep -q "10.77.0.99\|-99" nowhere.log || fail "nowhere: exit $status"
+refused $status && grep -q "10.77.0.99\|-99" nowhere.log || fail "nowhere: exit $status"
 ended_cleanly
 "$hosts" cut "$net" 3
 status=0
 OMPI_MCA_orte_startup_timeout=5 TIMEOUT=60 train off 4 || status=$?
-[ $status -ne 0 ] && [ $status -ne 124 ] || fail "off: exit $status"
+refused $status || fail "off: exit $status"
 "$hosts" mend "$net" 3
 ended_cleanly
 

@@ -1,9 +1,10 @@
-"""One training from its first step to its last, through any number of jobs, and what must hold of it all the while.
+"""One training from its first step to its last, through any number of jobs, and what must hold of it all the
+while.
 
-Two kinds. `moving` learns, in an order fixed by the seed: at the end its parameters are those of a run that nothing
-disturbed, which shows that no sample was lost, doubled or trained on a wrong state. `still` has a learning rate of
-zero, so each sample's loss is a number of its own, whatever the order: the losses of an epoch add up to those of its
-samples, each once, whoever trained them and wherever shards went.
+Two kinds. `moving` learns, in an order fixed by the seed: at the end its parameters are those of a run that
+nothing disturbed, which shows that no sample was lost, doubled or trained on a wrong state. `still` has a
+learning rate of zero, so each sample's loss is a number of its own, whatever the order: the losses of an epoch
+add up to those of its samples, each once, whoever trained them and wherever shards went.
 """
 import itertools
 import os
@@ -12,9 +13,10 @@ import subprocess
 import numpy
 
 from job import Job
-from state import Checkpoint, checkpoint_files, largest_difference, require, steps_of_chain
+from state import Broken, Checkpoint, checkpoint_files, largest_difference, require, steps_of_chain
 
-TOLERANCE = 2e-5  # of a parameter, relative to the largest of its array: rank counts change the order of additions
+# Of a parameter, relative to the largest of its array: the number of ranks changes the order of additions.
+TOLERANCE = 2e-5
 LOSS_TOLERANCE = 2e-4  # of an epoch's sum of losses
 EPOCHS, BATCH = 12, 8
 
@@ -65,8 +67,8 @@ class Workshop:
 
     def __init__(self, divs, folder, timeout):
         self.divs, self.folder, self.timeout = divs, folder, timeout
-        subprocess.run([divs, "synth", os.path.join(folder, "data"), "--videos", "16", "--seconds", "2", "--size",
-                        "64x48", "--val-share", "0.15", "--test-share", "0", "--log", "warn"],
+        subprocess.run([divs, "synth", os.path.join(folder, "data"), "--videos", "16", "--seconds", "2",
+                        "--size", "64x48", "--val-share", "0.15", "--test-share", "0", "--log", "warn"],
                        check=True, stdout=subprocess.DEVNULL)
         with open(os.path.join(folder, "small.model"), "w", encoding="utf-8") as file:
             file.write(MODEL)
@@ -76,6 +78,7 @@ class Workshop:
             rows = [line.split("\t") for line in file.read().splitlines()[1:]]
         self.videos = [row[0] for row in rows if row[2] == "train"]
         self.still = STILL
+        self.corruptions = []  # the kinds still to come before one comes again
         self.samples = self._count_samples()
         require(self.samples % len(self.videos) == 0, "videos of unequal length")
         self.expected = self._undisturbed("expected", 1)
@@ -92,9 +95,10 @@ class Workshop:
         each = self.samples // len(self.videos)
         return range(self.videos.index(video) * each, (self.videos.index(video) + 1) * each)
 
-    def command(self, settings, slowed=None):
+    def command(self, settings, slowed=None, timeout=60):
+        """With a patient watchdog, except where it is what is looked at: a busy machine is no fault."""
         words = [self.divs, "train", os.path.join(self.folder, "run.toml")]
-        for setting in [*settings, f"comm.timeout_s={self.timeout}"]:
+        for setting in [*settings, f"comm.timeout_s={timeout}"]:
             words += ["--set", setting]
         return words + (["--throttle", slowed] if slowed else [])
 
@@ -120,13 +124,13 @@ class Workshop:
         return int(sum(line["samples"] for line in steps_of_chain(folder).values()))
 
     def _losses_of_samples(self):
-        """{sample: loss}. The samples between two checkpoints, by what the ledger gains, and their losses' sum, by the
-        steps, are an equation; a few orders give enough of them."""
+        """{sample: loss}. The samples between two checkpoints, by what the ledger gains, and their losses' sum, by
+        the steps, are an equation; a few orders give enough of them."""
         sets, sums = [], []
         for seed in range(20):
             folder = self._run(f"losses-{seed}", self.still + [
                 "train.epochs=1", "train.batch=1", "train.checkpoint_steps=1", "train.keep_last=1000",
-                f"train.seed={seed}"], 1, slowed="0=30@1")
+                f"train.seed={seed}"], 1, slowed=f"0={30 * (seed + 1)}@1")
             steps, done, before = steps_of_chain(folder), set(), 0
             for step, file in reversed(checkpoint_files(folder)):
                 ledger = Checkpoint(file, self.samples).ledger
@@ -136,6 +140,8 @@ class Workshop:
                 done, before = used, step
             if numpy.linalg.matrix_rank(numpy.array(sets)) == self.samples:
                 break
+        else:
+            raise Broken("too few checkpoints to know every sample's loss")
         losses = numpy.linalg.lstsq(numpy.array(sets), numpy.array(sums), rcond=None)[0]
         worst = numpy.abs(numpy.array(sets) @ losses - sums).max()
         require(worst < LOSS_TOLERANCE / 10, f"the samples' losses contradict each other by {worst:.2g}")
@@ -151,17 +157,18 @@ class Chain:
         for entry in os.listdir(folder):
             os.remove(os.path.join(folder, entry))
 
-    def start(self, ranks, log, hosts=None):
+    def start(self, ranks, log, hosts=None, timeout=60):
         if not self.intact():  # it begins anew, and so do its metrics
             for entry in os.listdir(self.folder):
                 os.remove(os.path.join(self.folder, entry))
         self.resumes_at = max((step for step, _ in self.intact()), default=0)
         slowed = f"{ranks - 1}=4" if self.throttled else None
-        return Job(self.shop.command(self.settings + [f"train.folder={self.folder}"], slowed), ranks, self.folder,
-                   log, hosts)
+        settings = self.settings + [f"train.folder={self.folder}"]
+        return Job(self.shop.command(settings, slowed, timeout), ranks, self.folder, log, hosts)
 
     def intact(self):
-        return [(step, file) for step, file in checkpoint_files(self.folder) if content(file) not in self.corrupted]
+        return [(step, file) for step, file in checkpoint_files(self.folder)
+                if content(file) not in self.corrupted]
 
     def spoiled(self, file):
         self.corrupted.add(content(file))
@@ -171,7 +178,8 @@ class Chain:
         lines = job.steps()
         if lines:
             require(lines[0]["step"] == self.resumes_at,
-                    f"went on at step {lines[0]['step']}, expected {self.resumes_at}, the newest whole checkpoint's")
+                    f"went on at step {lines[0]['step']}, expected {self.resumes_at}, "
+                    "that of the newest whole checkpoint")
         steps = steps_of_chain(self.folder)
         require(sorted(steps) == list(range(len(steps))), "a step is missing from the chain")
         for step, file in self.intact():
@@ -179,10 +187,12 @@ class Chain:
 
     def _check_checkpoint(self, name_step, checkpoint, steps):
         ledger, total = checkpoint.ledger, self.shop.samples
-        require(checkpoint.step == name_step and checkpoint.epoch == ledger.epoch, "a checkpoint contradicts itself")
+        require(checkpoint.step == name_step and checkpoint.epoch == ledger.epoch,
+                "a checkpoint contradicts itself")
         require(len(ledger.history) == ledger.epoch, "the ledger's epochs are not those done")
         behind = [line for step, line in steps.items() if step < name_step]
-        require(len(behind) == name_step, f"{name_step} steps are behind a checkpoint, {len(behind)} in the metrics")
+        require(len(behind) == name_step,
+                f"{name_step} steps are behind a checkpoint, {len(behind)} in the metrics")
         for record in ledger.history:
             require(record["samples"] == total and record["used"] + record["skipped"] == total,
                     f"epoch {record['epoch']}: {record}")
@@ -208,9 +218,11 @@ class Chain:
             missing = self.shop.samples - used
             away = sorted({sample for video in self.deleted for sample in self.shop.samples_of(video)})
             whole = sum(losses.values())
-            expected = [whole - sum(losses[s] for s in skipped) for skipped in itertools.combinations(away, missing)]
+            expected = [whole - sum(losses[s] for s in skipped)
+                        for skipped in itertools.combinations(away, missing)]
         nearest = min((abs(seen - sum_) for sum_ in expected), default=float("inf"))
-        require(nearest < LOSS_TOLERANCE, f"the losses of an epoch are off by {nearest:.4f}: other samples than said")
+        require(nearest < LOSS_TOLERANCE,
+                f"the losses of an epoch are off by {nearest:.4f}: other samples than said")
 
     def check_end(self, job):
         require(job.finished(), f"not finished:\n{job.log()[-3000:]}")

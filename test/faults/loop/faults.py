@@ -1,5 +1,5 @@
-"""What can go wrong, one function a kind: each is given a running job, does its harm, and returns when the job has
-ended. What it says afterwards is printed."""
+"""What can go wrong, one function a kind: each is given a running job, does its harm, and returns when the job
+has ended. What it says afterwards is printed."""
 import os
 import shutil
 import signal
@@ -9,6 +9,7 @@ from job import Job
 from state import require
 
 LIMIT = 90  # seconds in which anything that should happen on this machine happens
+CORRUPTIONS = ["one bit flipped", "bits flipped", "page of zeros", "cut in half", "one byte short", "empty"]
 HANG, INPUT, STORAGE = 6, 3, 4  # exit codes; include/divs/core/error.hpp
 
 
@@ -44,7 +45,8 @@ def stop(job, random, shop):
     victim = random.randrange(job.ranks)
     job.signal_rank(victim, signal.SIGSTOP)
     status = end_of(job, LIMIT + shop.timeout)
-    require(status == HANG and "watchdog" in job.log(), f"exit {status}, expected {HANG}:\n{job.log()[-3000:]}")
+    require(status == HANG and "watchdog" in job.log(),
+            f"exit {status}, expected {HANG}:\n{job.log()[-3000:]}")
     return f"rank {victim} stopped for good"
 
 
@@ -63,7 +65,7 @@ def pause(job, random, shop):
 
 
 def full_disk(job, random, _):
-    """Not one byte is left under the checkpoint folder; then a rank is killed, or the job may run to its end."""
+    """Not a byte is left under the checkpoint folder; then a rank is killed, or the job may run to its end."""
     ballast = os.path.join(job.run_folder, "ballast")
     with open(ballast, "wb", buffering=0) as file:
         def fill():
@@ -108,7 +110,9 @@ def corrupt(job, random, shop):
     step, file = shop.chain.intact()[0]
     with open(file, "rb") as whole:
         data = bytearray(whole.read())
-    how = random.choice(["one bit flipped", "bits flipped", "cut in half", "one byte short", "empty", "page of zeros"])
+    if not shop.corruptions:
+        shop.corruptions = random.sample(CORRUPTIONS, len(CORRUPTIONS))
+    how = shop.corruptions.pop()
     if "flipped" in how:
         for _ in range(1 if how == "one bit flipped" else 50):
             data[random.randrange(len(data))] ^= 1 << random.randrange(8)

@@ -88,7 +88,8 @@ class Job:
         deadline = time.monotonic() + 20
         while left := self.processes():
             if time.monotonic() > deadline:
-                raise Broken(f"processes are left over: {[(p, name_of(p)) for p in left]}\n{self.log()[-3000:]}")
+                names = [(pid, name_of(pid)) for pid in left]
+                raise Broken(f"processes are left over: {names}\n{self.log()[-3000:]}")
             time.sleep(0.05)
         return status
 

@@ -1,8 +1,8 @@
 """Reads what a training run leaves behind, by h5py and json alone: none of the program's own code.
 
-The ledger's bytes (include/divs/train/ledger.hpp): version, hash of the sample numbers (8 bytes), epoch, the closed
-epochs (epoch, samples, used, skipped, hash), a bit for each sample used, then one for each skipped, in words of 64;
-the reasons. Numbers are seven bits a byte, least first, unless a width is given.
+The ledger's bytes (include/divs/train/ledger.hpp): version, hash of the sample numbers (8 bytes), epoch, the
+closed epochs (epoch, samples, used, skipped, hash), a bit for each sample used, then one for each skipped, in
+words of 64; the reasons. Numbers are seven bits a byte, least first, unless a width is given.
 """
 import json
 import os
