@@ -5,7 +5,7 @@
 
 namespace divs::cli {
 
-void add_bench(CLI::App& app, Common&) {
+void add_bench(CLI::App& app, Common& common) {
     CLI::App& bench = *app.add_subcommand("bench", "Measure: each benchmark prints a table, and JSON with --json FILE");
     bench.require_subcommand(1);
     divs::bench::add_balance(bench);
@@ -13,6 +13,7 @@ void add_bench(CLI::App& app, Common&) {
     divs::bench::add_conv(bench);
     divs::bench::add_step(bench);
     divs::bench::add_decode(bench);
+    divs::bench::add_scale(bench, common);
 }
 
 }  // namespace divs::cli

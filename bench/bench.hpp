@@ -10,6 +10,10 @@
 #include <string>
 #include <vector>
 
+namespace divs::cli {
+struct Common;
+}
+
 namespace divs::bench {
 
 // The median; 0 for nothing.
@@ -27,6 +31,8 @@ class Report {
     void row(std::vector<nlohmann::json> cells);
     // A figure with its unit that stands for the whole run: printed below the table, one line each.
     void figure(const std::string& name, double value, const std::string& unit = "");
+    void version(const std::string& name, const std::string& value);  // of a library that took part
+    void keep(const std::string& key, nlohmann::json value);           // in the JSON alone
     void note(const std::string& text);  // printed below the table, kept as "notes"
     // Prints the table; writes the JSON to `file` unless it is empty ("-": stdout instead of the table).
     void finish(const std::string& file) const;
@@ -40,5 +46,6 @@ void add_step(CLI::App& bench);
 void add_decode(CLI::App& bench);
 void add_allreduce(CLI::App& bench);
 void add_balance(CLI::App& bench);
+void add_scale(CLI::App& bench, const cli::Common& common);
 
 }  // namespace divs::bench

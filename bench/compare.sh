@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Ours and a peer, interleaved in one run. Usage: compare.sh step|decode|conv|allreduce|balance [ROUNDS]
+# Ours and a peer, interleaved in one run. Usage: compare.sh step|decode|conv|allreduce|balance|scale [ROUNDS]
 # Ends with one line a figure: NAME VALUE >= GOAL (or <=), "met" or "missed" behind it.
 #   DIVS         the program (default: the release build; built where it is missing)
 #   DIVS_PEERS   virtual environment with PyTorch and torchvision (set up where a benchmark needs it and it is missing:
@@ -7,7 +7,7 @@
 #   DIVS_DATA    folder of recordings for `decode`
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-name=${1:?usage: compare.sh step|decode|conv|allreduce|balance [ROUNDS]}
+name=${1:?usage: compare.sh step|decode|conv|allreduce|balance|scale [ROUNDS]}
 rounds=${2:-5}
 divs=${DIVS:-}
 [ -n "$divs" ] || divs=$("$here/../jobs/build.sh" release divs)/src/cli/divs
@@ -36,5 +36,9 @@ case $name in
     conv) exec python3 "$here/peers/goals.py" --divs "$divs" conv ;;
     allreduce) exec python3 "$here/peers/goals.py" --divs "$divs" allreduce ;;
     balance) exec python3 "$here/peers/goals.py" --divs "$divs" balance ;;
-    *) echo "unknown benchmark $name: expected step, decode, conv, allreduce or balance" >&2; exit 2 ;;
+    scale)
+        need_torch
+        need_av
+        exec "$peers/bin/python" "$here/peers/compare_scale.py" --divs "$divs" --rounds "${2:-3}" ;;
+    *) echo "unknown benchmark $name: expected step, decode, conv, allreduce, balance or scale" >&2; exit 2 ;;
 esac

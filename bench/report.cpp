@@ -77,6 +77,10 @@ void Report::figure(const std::string& name, double value, const std::string& un
     json_["figures"].push_back({{"name", name}, {"value", value}, {"unit", unit}});
 }
 
+void Report::version(const std::string& name, const std::string& value) { json_["versions"][name] = value; }
+
+void Report::keep(const std::string& key, nlohmann::json value) { json_[key] = std::move(value); }
+
 void Report::note(const std::string& text) { json_["notes"].push_back(text); }
 
 void Report::finish(const std::string& file) const {

@@ -9,38 +9,16 @@ one that training wrote, or into a new one. Nothing that the report shows is loa
 """
 
 import argparse
-import base64
 import html
 import json
 import math
-import os
 import pathlib
 import re
 import sys
 
-try:
-    import matplotlib
-except ImportError:  # the packages are the system's; an own Python may stand before it in the path
-    SYSTEM = "/usr/bin/python3"
-    if sys.executable != SYSTEM and os.access(SYSTEM, os.X_OK) and not os.environ.get("DIVS_SYSTEM_PYTHON"):
-        os.environ["DIVS_SYSTEM_PYTHON"] = "1"
-        os.execv(SYSTEM, [SYSTEM, *sys.argv])
-    sys.exit("plot_training.py: matplotlib is missing (package python3-matplotlib)")
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.ticker import MaxNLocator  # noqa: E402
-
-# Distinguishable with colour blindness (Okabe, Ito 2008).
-BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
-GREY = "#999999"
-
-plt.rcParams.update({
-    "figure.dpi": 110, "savefig.dpi": 110, "savefig.bbox": "tight", "font.size": 10.5, "axes.grid": True,
-    "grid.color": "#e4e4e4", "grid.linewidth": 0.8, "axes.axisbelow": True, "axes.spines.top": False,
-    "axes.spines.right": False, "axes.edgecolor": "#888888", "axes.titlelocation": "left", "axes.titleweight": "bold",
-    "legend.frameon": False, "lines.linewidth": 1.8,
-})
+import plot_style
+from plot_style import BLUE, GREEN, GREY, ORANGE, PINK, plt
+from matplotlib.ticker import MaxNLocator  # behind plot_style: it finds the Python that has matplotlib
 
 
 def read_lines(file):
@@ -245,21 +223,6 @@ def save(figure, file):
 
 MARK = "<!-- plots -->"
 BEGIN, END = "<!-- plots begin -->", "<!-- plots end -->"
-PLAIN = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<style>body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; }}
-img {{ max-width: 100%; }} td {{ padding: .2em .8em; vertical-align: top; }}</style></head><body>
-<h1>{title}</h1>
-<table>{rows}</table>
-{mark}
-</body></html>
-"""
-
-
-def figure_html(title, file):
-    data = base64.b64encode(file.read_bytes()).decode()
-    name = html.escape(title)
-    return f'<h2>{name}</h2>\n<figure><img alt="{name}" src="data:image/png;base64,{data}"></figure>\n'
 
 
 def write_report(folder, out, images, summary):
@@ -269,13 +232,11 @@ def write_report(folder, out, images, summary):
     text = re.sub(re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: MARK, text, flags=re.DOTALL)
     if MARK not in text:
         rows = "".join(f"<tr><td>{html.escape(str(k))}</td><td>{html.escape(str(v))}</td></tr>\n"
-                       for k, v in summary.items() if k != "kind")
-        text = PLAIN.format(title=html.escape(folder.resolve().name), rows=rows, mark=MARK)
-    block = BEGIN + "\n" + "".join(figure_html(title, file) for title, file in images) + END
+                       for k, v in summary.items() if k not in ("kind", "ranks"))
+        text = plot_style.page(folder.resolve().name, f"<table>{rows}</table>\n{MARK}")
+    block = BEGIN + "\n" + "".join(plot_style.figure_html(title, file) for title, file in images) + END
     report = out / "report.html"
-    temporary = report.with_name(".report.html.tmp-plot")
-    temporary.write_text(text.replace(MARK, block, 1), encoding="utf-8")
-    temporary.replace(report)
+    plot_style.write_whole(report, text.replace(MARK, block, 1))
     return report
 
 

@@ -77,6 +77,7 @@ bool Run::train_epoch() {
         if (!epoch.finished()) return false;
     }
     gather_ledger();
+    report_ranks();
     const std::uint64_t done = ledger_->epoch();
     if (is_root())
         ledger_->finish_epoch();
@@ -125,6 +126,7 @@ void Run::train_step(Epoch& epoch) {
     times_.add(Stage::forward, times.compute);
     times_.add(Stage::optimise, times.update);
     times_.add(Stage::exposed_comm, times.exposed);
+    busy_seconds_ += times.busy;
     const FeedCounts feed = epoch.counts();
     const auto mine = static_cast<double>(clips.clips.size());
     balancer_->measured(
@@ -132,7 +134,9 @@ void Run::train_step(Epoch& epoch) {
          feed.clips ? mine * feed.seconds / static_cast<double>(feed.clips) / settings_.data.decode_threads
                     : 0,
          times.compute + times.update, times.exposed + wait_data});
-    report_step(totals, wait_data, whole.seconds(), static_cast<float>(rate));
+    const double seconds = whole.seconds();
+    step_seconds_ += seconds;
+    report_step(totals, wait_data, seconds, static_cast<float>(rate));
     if (const auto decision = balancer_->after_step(step_, epoch)) after_decision(*decision);
     stop_ = totals.stop;
     save_ = totals.save;

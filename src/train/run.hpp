@@ -17,6 +17,7 @@
 #include "divs/train/monitor.hpp"
 #include "divs/train/synchroniser.hpp"
 #include "divs/train/trainer.hpp"
+#include "rank_facts.hpp"
 #include "stop_signal.hpp"
 
 namespace divs::train {
@@ -51,6 +52,8 @@ class Run {
     bool save_is_due() const;
 
     // run_summary.cpp
+    std::vector<Facts> gather_facts();  // collective; of all ranks on rank 0
+    void report_ranks();                // collective; a line of metrics.jsonl
     void summarise(bool finished);
     void write_run_report(bool finished, const std::vector<std::pair<std::string, std::string>>& facts);
 
@@ -85,6 +88,7 @@ class Run {
     std::uint64_t trained_ = 0;  // samples of this process, all ranks
     std::uint64_t rank_trained_ = 0;
     std::uint64_t rank_skipped_ = 0;
+    double step_seconds_ = 0, busy_seconds_ = 0;  // of all steps; of their communication, exposed or not
 };
 
 }  // namespace divs::train

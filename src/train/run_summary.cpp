@@ -1,6 +1,4 @@
 // What a run says at its end: which stage limited it, what travelled where, and the proof of its samples.
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -14,52 +12,6 @@
 
 namespace divs::train {
 namespace {
-
-// What each rank tells rank 0, as numbers in a row.
-enum Fact {
-    trained,
-    skipped,
-    wait_data,
-    compute,
-    optimise,
-    exposed,
-    checkpoint,
-    evaluating,
-    feed_seconds,
-    feed_clips,
-    frames,
-    packets,
-    damaged,
-    corrupt,
-    preroll,
-    shard_frames,
-    peak_queue,
-    peak_memory,
-    bytes_edge,
-    bytes_cluster,
-    bytes_centre,
-    fact_count
-};
-using Facts = std::array<double, fact_count>;
-
-Facts sum_of(const std::vector<Facts>& ranks) {
-    Facts sum{};
-    for (const Facts& rank : ranks)
-        for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += rank[i];
-    return sum;
-}
-
-double most_of(const std::vector<Facts>& ranks, Fact fact) {
-    double most = 0;
-    for (const Facts& rank : ranks) most = std::max(most, rank[fact]);
-    return most;
-}
-
-std::uint64_t peak_resident_bytes() {
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
-}
 
 std::string limiting_stage(const Facts& f) {
     const std::array<std::pair<const char*, double>, 4> stages{
@@ -78,16 +30,17 @@ std::string share(double part, double whole) {
 
 }  // namespace
 
-void Run::summarise(bool finished) {
-    const double seconds = since_start_.seconds();
+std::vector<Facts> Run::gather_facts() {
     const ByteLedger& bytes = world_.bytes();
     Facts mine{};
     mine[trained] = static_cast<double>(rank_trained_);
     mine[skipped] = static_cast<double>(rank_skipped_);
+    mine[stepping] = step_seconds_;
     mine[wait_data] = times_.seconds(Stage::wait_data);
     mine[compute] = times_.seconds(Stage::forward);
     mine[optimise] = times_.seconds(Stage::optimise);
     mine[exposed] = times_.seconds(Stage::exposed_comm);
+    mine[communicating] = busy_seconds_;
     mine[checkpoint] = times_.seconds(Stage::checkpoint);
     mine[evaluating] = times_.seconds(Stage::evaluate);
     mine[feed_seconds] = feed_total_.seconds;
@@ -99,16 +52,31 @@ void Run::summarise(bool finished) {
     mine[preroll] = static_cast<double>(feed_total_.decode.preroll_frames);
     mine[shard_frames] = static_cast<double>(feed_total_.decode.shard_frames);
     mine[peak_queue] = static_cast<double>(feed_peak_);
-    mine[peak_memory] = static_cast<double>(peak_resident_bytes());
+    mine[peak_memory] = peak_resident_bytes();
     mine[bytes_edge] = static_cast<double>(bytes.bytes(Tier::edge));
     mine[bytes_cluster] = static_cast<double>(bytes.bytes(Tier::cluster));
     mine[bytes_centre] = static_cast<double>(bytes.bytes(Tier::centre));
     std::vector<Facts> ranks;
-    for (const auto& packed : world_.gather(std::as_bytes(std::span(mine)), 0, "summary")) {
+    for (const auto& packed : world_.gather(std::as_bytes(std::span(mine)), 0, "facts of the ranks")) {
         Facts facts{};
         std::memcpy(facts.data(), packed.data(), std::min(sizeof facts, packed.size()));
         ranks.push_back(facts);
     }
+    return ranks;
+}
+
+void Run::report_ranks() {
+    const std::vector<Facts> ranks = gather_facts();
+    if (!monitor_) return;
+    monitor_->line({{"kind", "ranks"},
+                    {"epoch", ledger_->epoch()},
+                    {"seconds", since_start_.seconds()},
+                    {"ranks", to_json(ranks)}});
+}
+
+void Run::summarise(bool finished) {
+    const double seconds = since_start_.seconds();
+    const std::vector<Facts> ranks = gather_facts();
     if (trace_) {
         const auto packed = world_.gather(trace_->pack(), 0, "trace");
         if (is_root()) io::write_trace(settings_.run.folder / "trace.json", packed);
@@ -144,7 +112,8 @@ void Run::summarise(bool finished) {
     };
     for (const auto& [file, reason] : data_.catalogue.quarantined())
         facts.emplace_back("quarantined", file + ": " + reason);
-    nlohmann::json line{{"kind", "summary"}, {"finished", finished}, {"seconds", seconds}};
+    nlohmann::json line{{"kind", "summary"}, {"finished", finished}, {"seconds", seconds},
+                        {"ranks", to_json(ranks)}};
     for (const auto& [name, value] : facts) line[name] = value;
     line["tier_bytes"] = {
         {"edge", sum[bytes_edge]}, {"cluster", sum[bytes_cluster]}, {"centre", sum[bytes_centre]}};

@@ -38,10 +38,15 @@ SchedulerParameters=bf_interval=2,sched_interval=2
 ReturnToService=2
 MpiDefault=pmix
 KillWait=10
-NodeName=n[1-$nodes] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + nodes))] CPUs=1
-PartitionName=main Nodes=ALL Default=YES State=UP
+NodeName=n[1-$nodes] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + nodes))] CPUs=2 Gres=gpu:2
+GresTypes=gpu
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes=ALL Default=YES State=UP PriorityTier=1 GraceTime=30
+PartitionName=urgent Nodes=ALL State=UP PriorityTier=10 PreemptMode=OFF
 CONF
     echo "PMIxCliTmpDirBase=/run/spmix" >"$folder/mpi.conf"
+    echo "Name=gpu File=/dev/tty[1-2]" >"$folder/gres.conf"  # any device files do for counting and handing out
 }
 
 start() {
