@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Ours and a peer, interleaved in one run. Usage: compare.sh step|decode|conv|allreduce|balance|scale [ROUNDS]
+# Ours and a peer, interleaved in one run. Usage: compare.sh step|decode|conv|allreduce|balance|scale [ROUNDS [OPTIONS of scale]]
 # Ends with one line a figure: NAME VALUE >= GOAL (or <=), "met" or "missed" behind it.
 #   DIVS         the program (default: the release build; built where it is missing)
 #   DIVS_PEERS   virtual environment with PyTorch and torchvision (set up where a benchmark needs it and it is missing:
@@ -39,6 +39,6 @@ case $name in
     scale)
         need_torch
         need_av
-        exec "$peers/bin/python" "$here/peers/compare_scale.py" --divs "$divs" --rounds "${2:-3}" ;;
+        exec "$peers/bin/python" "$here/peers/compare_scale.py" --divs "$divs" --rounds "${2:-3}" "${@:3}" ;;
     *) echo "unknown benchmark $name: expected step, decode, conv, allreduce, balance or scale" >&2; exit 2 ;;
 esac

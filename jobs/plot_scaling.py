@@ -97,21 +97,27 @@ def rank_axis(axis, modes):
 def plot_efficiency(modes, out):
     figure, axis = plt.subplots(figsize=(6.4, 4.2))
     axis.axhline(100, color=GREY, linestyle="--", linewidth=1.2, label="ideal")
-    top = 100
+    top, bottom = 100, 100
     for mode, runs in modes.items():
         y = [100 * run["efficiency"] for run in runs]
         errors = spread(runs, lambda run, value: 100 * run["efficiency"] / rate(run) * value)
         top = max([top] + [v + e for v, e in zip(y, errors[1])])
-        axis.errorbar([run["ranks"] for run in runs], y, yerr=errors, capsize=3, marker=MARKS[mode], color=COLOURS[mode], label=NAMES[mode])
-        place, side = ((8, 0), "left") if mode == "strong" else ((-8, 0), "right")
-        for run, value in zip(runs, y):
-            if mode != "apart" and run is not runs[0]:
-                axis.annotate(f"{value:.1f}", (run["ranks"], value), textcoords="offset points", xytext=place, ha=side, va="center",
-                              color=COLOURS[mode], fontsize=9)
+        bottom = min([bottom] + [v - e for v, e in zip(y, errors[0])])
+        axis.errorbar([run["ranks"] for run in runs], y, yerr=errors, capsize=3, marker=MARKS[mode], color=COLOURS[mode],
+                      label=NAMES[mode])
+        for run, value, low, high in zip(runs, y, *errors):
+            if mode == "apart" or run is runs[0]:
+                continue
+            others = [100 * other["efficiency"] for name in ("strong", "weak") if name != mode
+                      for other in modes.get(name, []) if other["ranks"] == run["ranks"]]
+            below = any(value < other for other in others)  # of two the lower has its figure below
+            place = (run["ranks"], value - low if below else value + high)
+            axis.annotate(f"{value:.1f}", place, textcoords="offset points", xytext=(0, -14 if below else 7), ha="center",
+                          color=COLOURS[mode], fontsize=9)
     rank_axis(axis, modes)
     axis.set(title="Efficiency", ylabel="% of ideal")
-    axis.set_ylim(0, 1.12 * top)
-    axis.legend(loc="lower center")
+    axis.set_ylim(50 if bottom > 60 else 0, top + (6 if bottom > 60 else 12))
+    axis.legend(loc="lower left")
     return style.save(figure, out, "efficiency")
 
 
@@ -138,22 +144,22 @@ def plot_throughput(modes, out):
 
 
 def plot_breakdown(modes, out):
-    """Where the time of a step goes, one bar a run, in ms: the part of a bar is its share of the ranks' time."""
+    """Where the time of a step goes, one bar a run: shares of the ranks' time."""
     runs = [(mode, run) for mode in ("strong", "weak", "apart") for run in modes.get(mode, [])]
     figure, axis = plt.subplots(figsize=(9.6, 1.4 + 0.42 * len(runs)))
     names = [f"{mode}, {run['ranks']} {'job' if mode == 'apart' else 'rank'}{'s' * (run['ranks'] > 1)}" for mode, run in runs]
     places = range(len(runs))[::-1]
     left = [0.0] * len(runs)
     for key, name, colour in PARTS:
-        widths = [1e3 * run["median"]["step_s"] * run["median"][key] for _, run in runs]
+        widths = [100 * run["median"][key] for _, run in runs]
         axis.barh(places, widths, left=left, color=colour, height=0.62, label=name)
         left = [a + b for a, b in zip(left, widths)]
-    widest = max(left)
     for place, total, (_, run) in zip(places, left, runs):
-        axis.annotate(f"{total:.0f} ms, {100 * run['median']['exposed']:.1f} % exposed", (total, place),
+        axis.annotate(f"{1e3 * run['median']['step_s']:.0f} ms, {100 * run['median']['exposed']:.1f} % exposed", (total, place),
                       textcoords="offset points", xytext=(5, 0), va="center", fontsize=9.5)
     axis.set_yticks(places, names)
-    axis.set(title="A step's time", xlabel="ms, mean of the ranks", xlim=(0, 1.28 * widest))
+    axis.set_xticks(range(0, 101, 20))
+    axis.set(title="A step's time", xlabel="% of the ranks' time; behind it the whole step", xlim=(0, 128))
     axis.grid(axis="y", visible=False)
     axis.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.45, -0.9 / (0.42 * len(runs) + 0.5)), fontsize=9.5,
                 columnspacing=1.2, handlelength=1.2)

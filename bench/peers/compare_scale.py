@@ -28,7 +28,7 @@ def ours(options, folder):
     """Two rounds of `divs bench scale`: its report."""
     done = subprocess.run(
         [options.divs, "--log", "warn", "bench", "scale", "--mode", "weak", "--apart", "--ranks", str(options.ranks),
-         "--threads", str(options.threads), "--model", options.model, "--size", str(options.size), "--rank-batch",
+         "--threads", str(options.threads), "--model", options.model, "--size", str(options.size), "--backend", "cpu", "--rank-batch",
          str(options.batch), "--videos", str(options.videos), "--epochs", "1", "--rounds", "2", "--folder", str(folder),
          "--json", "-"], capture_output=True, text=True, timeout=1800)
     if done.returncode:
