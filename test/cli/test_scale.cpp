@@ -140,7 +140,7 @@ TEST_CASE("a scaling benchmark that cannot run says why") {
     CHECK(launched.err.find("expected one") != std::string::npos);
 }
 
-TEST_CASE("a signal ends the benchmark and its runs; what was measured stays") {
+TEST_CASE("a signal ends the benchmark and its runs") {
     const Scratch scratch;
     const auto config = write_job(scratch).string();
     const std::string command =

@@ -30,7 +30,7 @@ echo "scontrol requeue: the same parameters, each sample once an epoch"
 
 broken=$(train preempted)
 wait_for 60 "its twentieth epoch" in_epoch preempted 20
-urgent=$(sbatch --parsable --partition=urgent --nodes=2 --output="$folder/urgent.log" --wrap "sleep 2")
+urgent=$(sbatch --parsable --partition=urgent --exclusive --nodes=2 --output="$folder/urgent.log" --wrap "sleep 2")
 wait_for 60 "the urgent job" ended "$urgent"
 [ "$(scontrol show job "$urgent" | sed -n 's/.*JobState=\([A-Z]*\).*/\1/p')" = COMPLETED ]
 wait_for 240 "the end of the run that was preempted" hurry "$broken"
