@@ -60,7 +60,7 @@ train() { # name of the log; prints the job's number
 train_whole() {
     local whole
     whole=$(train whole)
-    wait_for 200 "the unbroken run" ended "$whole"
+    wait_for 600 "the unbroken run" ended "$whole"
     grep -q "^result  *finished" "$folder/whole.log"
     "$divs" export "$folder/run" "$folder/whole.h5" --newest >/dev/null
     rm -r "$folder/run"

@@ -11,7 +11,7 @@ divs=$1
 export RANK_BATCH=8
 scaling=$(sbatch --parsable --nodes=2 --cpus-per-task=1 --array=1,2%1 --chdir="$folder" --output="$folder/scaling-%a.log" \
     "$jobs/scaling.sbatch" "$folder/scaling" "$folder/run.toml" --epochs 2 --set train.deterministic=false)
-wait_for 240 "the scaling benchmark" ended "$scaling"
+wait_for 600 "the scaling benchmark" ended "$scaling"
 for count in 1 2; do grep -q "^scale.weak.ranks$count " "$folder/scaling-$count.log"; done
 python3 "$jobs/plot_scaling.py" "$folder/scaling" >/dev/null
 python3 - "$folder/scaling/scaling.json" <<'PYTHON'
@@ -29,10 +29,10 @@ echo "scaling: two rank counts, one report"
 # Broken off between its runs it goes on behind them.
 broken=$(sbatch --parsable --nodes=2 --cpus-per-task=1 --array=2 --chdir="$folder" --output="$folder/again-%a.log" \
     "$jobs/scaling.sbatch" "$folder/again" "$folder/run.toml" --epochs 12 --set train.deterministic=false)
-wait_for 120 "its first run" test -f "$folder/again/ranks-2/runs/strong-2-round1.json"
+wait_for 300 "its first run" test -f "$folder/again/ranks-2/runs/strong-2-round1.json"
 scancel --batch --signal=USR1 "${broken}_2"
-wait_for 60 "queued again" grep -qs "queued again" "$folder/again-2.log"
-wait_for 240 "the end of the benchmark that was queued again" hurry "${broken}_2"
+wait_for 180 "queued again" grep -qs "queued again" "$folder/again-2.log"
+wait_for 600 "the end of the benchmark that was queued again" hurry "${broken}_2"
 [ -f "$folder/again/ranks-2.json" ]
 grep -q "strong-2, round 1: measured before" "$folder/again-2.log"
 echo "scaling: queued again, and nothing measured twice"
@@ -47,7 +47,7 @@ analyze() { # name of the log
         "$folder/trained" "$folder/out" "$folder/night" "$folder/gate.mp4" -- --every 0.5
 }
 job=$(analyze analysis)
-wait_for 120 "the analysis" ended "$job"
+wait_for 300 "the analysis" ended "$job"
 for name in night gate.mp4; do
     [ -s "$folder/out/$name.jsonl" ] && h5dump -H "$folder/out/$name.h5" >/dev/null
 done
@@ -55,7 +55,7 @@ done
 [ "$(wc -l <"$folder/alone.jsonl")" = "$(wc -l <"$folder/out/night.jsonl")" ]
 rm "$folder/out/gate.mp4."*
 job=$(analyze twice)
-wait_for 120 "the analysis of what was left" ended "$job"
+wait_for 300 "the analysis of what was left" ended "$job"
 grep -q "night: done before" "$folder/twice.log"
 [ -s "$folder/out/gate.mp4.jsonl" ]
 echo "analysis: two inputs, and only what was left the second time"
@@ -63,14 +63,14 @@ echo "analysis: two inputs, and only what was left the second time"
 # mpirun inside the allocation, two ranks of one node.
 job=$(MPI_TYPE=none sbatch --parsable --nodes=1 --ntasks-per-node=2 --cpus-per-task=1 --chdir="$folder" \
     --output="$folder/mpirun.log" "$jobs/train.sbatch" "$folder/run.toml" --set train.epochs=2)
-wait_for 120 "the training under mpirun" ended "$job"
+wait_for 300 "the training under mpirun" ended "$job"
 grep -q "^throughput .* on 2 ranks" "$folder/mpirun.log"
 echo "mpirun: two ranks"
 
 # One rank a GPU, each with one of its own.
 job=$(DIVS=$here/print_gpu.sh sbatch --parsable --nodes=2 --gpus-per-node=2 --cpus-per-task=2 --chdir="$folder" \
     --output="$folder/gpus.log" "$jobs/train.sbatch" "$folder/run.toml")
-wait_for 60 "the ranks with GPUs" ended "$job"
+wait_for 180 "the ranks with GPUs" ended "$job"
 [ "$(grep '^rank' "$folder/gpus.log" | sort | uniq | wc -l)" = 4 ]
 [ "$(sed -n 's/^rank .* gpu //p' "$folder/gpus.log" | sort | tr '\n' ' ')" = "0 0 1 1 " ]
 echo "GPUs: one a rank"
