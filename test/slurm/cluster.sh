@@ -78,6 +78,13 @@ start() {
 
 stop() {
     [ -f "$folder/pids" ] || return 0
+    # What jobs have started outlives the daemons.
+    export SLURM_CONF=$folder/slurm.conf
+    timeout 10 squeue -h -o %A | xargs -r timeout 10 scancel || true
+    for _ in $(seq 40); do
+        [ -n "$(timeout 10 squeue -h -o %A)" ] || break
+        sleep 0.5
+    done
     tac "$folder/pids" | while read -r pid; do kill "$pid" 2>/dev/null || true; done
     sleep 1
     tac "$folder/pids" | while read -r pid; do kill -9 "$pid" 2>/dev/null || true; done
