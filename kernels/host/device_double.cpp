@@ -149,11 +149,11 @@ cudaError_t cudaFreeHost(void* memory) {
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
-    queue(stream, [=] { std::memmove(to, from, bytes); });
+    if (bytes > 0) queue(stream, [=] { std::memmove(to, from, bytes); });
     return device().broken;
 }
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
-    queue(stream, [=] { std::memset(to, value, bytes); });
+    if (bytes > 0) queue(stream, [=] { std::memset(to, value, bytes); });
     return device().broken;
 }
 
