@@ -2,7 +2,8 @@
 #include <cstdio>
 #include <exception>
 
-#include "device.hpp"
+#include "backend.hpp"
+#include "divs/core/error.hpp"
 #include "divs/nn/plugin.hpp"
 
 extern "C" divs::nn::Backend* divs_backend_factory_v1(const divs::nn::BackendRequest* request, char* reason,
@@ -12,8 +13,7 @@ extern "C" divs::nn::Backend* divs_backend_factory_v1(const divs::nn::BackendReq
         if (request->interface != backend_interface)
             divs::throw_error<divs::Error>("it is built for interface {}, the program for {}",
                                            backend_interface, request->interface);
-        const cuda::Device device(request->options.device);
-        throw divs::Error("it has no operations yet");
+        return cuda::make_backend(request->options).release();
     } catch (const std::exception& e) {
         std::snprintf(reason, reason_bytes, "%s", e.what());
         return nullptr;

@@ -15,6 +15,8 @@
 
 namespace divs::nn::cuda {
 
+class Tuner;
+
 // Operations queue their work on device.stream() and never wait; the memory that they own they take when they
 // are planned, so that a step allocates nothing and can be recorded as a graph.
 struct Context {
@@ -22,6 +24,7 @@ struct Context {
     const BackendOptions& options;
     Weights& weights;
     StepData& step;
+    std::shared_ptr<Tuner> tuner = nullptr;  // of convolutions; made when the first is planned
 
     DType type() const noexcept {
         return options.precision == Precision::bfloat16 ? DType::bf16 : DType::f32;

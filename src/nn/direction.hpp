@@ -1,8 +1,8 @@
 #pragma once
 
-namespace divs::nn::cpu {
+namespace divs::nn {
 
 // Of a convolution: its output, the gradient of its input, or that of its weights.
 enum class Direction { forward, backward_data, backward_weights };
 
-}  // namespace divs::nn::cpu
+}  // namespace divs::nn

@@ -1,0 +1,188 @@
+// Forward and backward-data on sm_90a: one warp has the tensor copy engine bring tiles of pixels (im2col) and
+// of weights into a ring of stages; two warpgroups multiply them (wgmma) and write the target. Blocks stay,
+// and take tile after tile, so that copies for the next tile run while the last is being written.
+#pragma once
+
+#include "conv_boxes.hpp"
+#include "conv_finish.cuh"
+#include "conv_tile.hpp"
+#include "warpgroup_unit.hpp"
+
+namespace divs::kernels {
+
+inline constexpr int group_threads = 128, computing_groups = 2;
+
+// Rows: 128 or 256, shared by two warpgroups; columns: 64, 128 or 256.
+template <int Rows, int Columns, int Stages>
+struct GroupTile {
+    static constexpr int rows = Rows, columns = Columns, stages = Stages;
+    static constexpr int threads = group_threads * (1 + computing_groups);
+    static constexpr int blocks_down = Rows / (64 * computing_groups);  // products of 64 rows, a warpgroup
+    static constexpr int left_bytes = Rows * box_row_bytes, right_bytes = Columns * box_row_bytes;
+    static constexpr int stage_bytes = left_bytes + right_bytes;
+    static constexpr int slice = 32, slice_pitch = slice + 4;  // columns that a warp writes at a time; floats
+    static constexpr int slice_bytes = 16 * slice_pitch * 4;
+    static constexpr int slices_bytes = 4 * computing_groups * slice_bytes;
+    // 1024 more, for dynamic shared memory starts on 16 bytes only.
+    static constexpr int shared_bytes = 1024 + Stages * stage_bytes + slices_bytes + 2 * Stages * 8;
+};
+
+struct GatherMaps {
+    TensorMap source[4];  // by phase; those of phases without taps are not used
+    TensorMap weights;
+};
+
+// A place in the ring of stages, and the parity of the phases that its barriers are in.
+template <int Stages>
+struct RingPlace {
+    int stage = 0, parity = 0;
+    __device__ void advance() {
+        if (++stage == Stages) stage = 0, parity ^= 1;
+    }
+};
+
+template <class Tile>
+struct Ring {
+    char* tiles;
+    char* slices;
+    Barrier *full, *empty;
+
+    __device__ explicit Ring(char* shared) {
+        tiles = shared + (1024 - shared_address(shared) % 1024) % 1024;
+        slices = tiles + Tile::stages * Tile::stage_bytes;
+        full = reinterpret_cast<Barrier*>(slices + Tile::slices_bytes);
+        empty = full + Tile::stages;
+    }
+    __device__ void start() const {
+        if (threadIdx.x == 0) {
+            for (int i = 0; i < Tile::stages; ++i) {
+                start_barrier(full + i, 1);
+                start_barrier(empty + i, 4 * computing_groups);  // a lane of each computing warp
+            }
+            publish_barriers();
+        }
+        __syncthreads();
+    }
+};
+
+// The copying thread: all stages of all tiles of this block.
+template <class Tile>
+__device__ void copy_gather_tiles(const Gather& g, const GatherMaps& maps, const Ring<Tile>& ring,
+                                  int tiles) {
+    RingPlace<Tile::stages> at;
+    const int blocks = (g.reduced + box_channels - 1) / box_channels;
+    for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
+        const TilePosition place = tile_position(g, Tile::rows, Tile::columns, tile);
+        const Axis &h = g.h[place.phase_h], &w = g.w[place.phase_w];
+        const TensorMap* source = maps.source + place.phase_h * g.phases_w + place.phase_w;
+        const Pixel first = pixel_of(h, w, place.row0);
+        const int y = lowest_tap(h) + first.y * h.step, x = lowest_tap(w) + first.x * w.step;
+        const int clip = first.image / g.frames, frame = first.image - clip * g.frames;
+        for (int i = 0; i < h.taps; ++i)
+            for (int j = 0; j < w.taps; ++j) {
+                const int slot = (h.slot + i * h.slot_step) * g.slots_w + w.slot + j * w.slot_step;
+                for (int block = 0; block < blocks; ++block) {
+                    const int c = block * box_channels;
+                    char* to = ring.tiles + at.stage * Tile::stage_bytes;
+                    Barrier* full = ring.full + at.stage;
+                    wait(ring.empty + at.stage, at.parity ^ 1);  // the first round finds stages empty
+                    arrive_expecting(full, Tile::stage_bytes);
+                    if (g.shift_in > 0)
+                        load_pixels(to, source, full, c, x, y, frame - 1, clip, tap_distance(w, j),
+                                    tap_distance(h, i), 1 + frame_offset(c, g.shift_in));
+                    else
+                        load_pixels(to, source, full, c, x, y, first.image, tap_distance(w, j),
+                                    tap_distance(h, i));
+                    load_box(to + Tile::left_bytes, &maps.weights, full, c, slot, place.column0);
+                    at.advance();
+                }
+            }
+    }
+}
+
+// Writes the sums of 16 rows of one warp, a slice of columns at a time, by way of the warp's own shared
+// memory.
+template <class Tile>
+__device__ void finish_sums(const Gather& g, const Finish<bf16>& finish, const TilePosition& place, int row0,
+                            const float (&sum)[Tile::columns / 2], float* slice, bf16* target) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll
+    for (int first = 0; first < Tile::columns; first += Tile::slice) {
+#pragma unroll
+        for (int j = 0; j < Tile::slice / 8; ++j)
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                const Element e = product_element(lane, half * 2);
+                const int i = (first / 8 + j) * 4 + half * 2;
+                *reinterpret_cast<float2*>(slice + e.row * Tile::slice_pitch + j * 8 + e.column) =
+                    float2{sum[i], sum[i + 1]};
+            }
+        __syncwarp();
+        finish_tile(g, finish, place.phase_h, place.phase_w, 0, row0, place.column0 + first, 16, Tile::slice,
+                    slice, Tile::slice_pitch, lane, 32, target);
+        __syncwarp();
+    }
+}
+
+// A computing warpgroup: all tiles of this block.
+template <class Tile>
+__device__ void compute_gather_tiles(const Gather& g, const Finish<bf16>& finish, const Ring<Tile>& ring,
+                                     int tiles, bf16* target) {
+    const int group = static_cast<int>(threadIdx.x) / group_threads - 1;
+    const int warp = static_cast<int>(threadIdx.x) / 32 % 4, lane = static_cast<int>(threadIdx.x) % 32;
+    const int blocks = (g.reduced + box_channels - 1) / box_channels;
+    float* slice = reinterpret_cast<float*>(ring.slices + (group * 4 + warp) * Tile::slice_bytes);
+    RingPlace<Tile::stages> at;
+    for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
+        const TilePosition place = tile_position(g, Tile::rows, Tile::columns, tile);
+        const int steps = g.h[place.phase_h].taps * g.w[place.phase_w].taps * blocks;
+        float sum[Tile::blocks_down][Tile::columns / 2] = {};
+        int before = -1;
+        for (int step = 0; step < steps; ++step) {
+            wait(ring.full + at.stage, at.parity);
+            const std::uint32_t left = shared_address(ring.tiles + at.stage * Tile::stage_bytes);
+            const std::uint32_t right = left + Tile::left_bytes;
+            begin_products();
+#pragma unroll
+            for (int k = 0; k < box_row_bytes; k += 32)  // 16 channels
+#pragma unroll
+                for (int i = 0; i < Tile::blocks_down; ++i) {
+                    const int row = (group * Tile::blocks_down + i) * 64;
+                    multiply_async<0, 0>(
+                        sum[i],
+                        matrix_descriptor(left + static_cast<std::uint32_t>(row * box_row_bytes + k), 16,
+                                          1024),
+                        matrix_descriptor(right + static_cast<std::uint32_t>(k), 16, 1024));
+                }
+            commit_products();
+            wait_products<1>();  // those of the step before are done: its stage is free
+            if (before >= 0 && lane == 0) arrive(ring.empty + before);
+            before = at.stage;
+            at.advance();
+        }
+        wait_products<0>();
+        if (before >= 0 && lane == 0) arrive(ring.empty + before);
+#pragma unroll
+        for (int i = 0; i < Tile::blocks_down; ++i)
+            finish_sums<Tile>(g, finish, place, place.row0 + (group * Tile::blocks_down + i) * 64 + warp * 16,
+                              sum[i], slice, target);
+    }
+}
+
+template <class Tile>
+__global__ void __launch_bounds__(Tile::threads, 1)
+    conv_gather_group_kernel(const __grid_constant__ Gather g, const __grid_constant__ GatherMaps maps,
+                             const __grid_constant__ Finish<bf16> finish, int tiles,
+                             bf16* __restrict__ target) {
+    const Ring<Tile> ring(dynamic_shared<char>());
+    ring.start();
+    if (threadIdx.x < group_threads) {
+        give_registers<40>();
+        if (threadIdx.x == 0) copy_gather_tiles(g, maps, ring, tiles);
+    } else {
+        take_registers<232>();
+        compute_gather_tiles(g, finish, ring, tiles, target);
+    }
+}
+
+}  // namespace divs::kernels

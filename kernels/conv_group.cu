@@ -1,0 +1,101 @@
+// Compiled for sm_90a alone.
+#include <iterator>
+
+#include "conv.hpp"
+#include "conv_weights_wgmma.cuh"
+#include "tensor_map.hpp"
+
+namespace divs::kernels {
+namespace {
+
+template <class Tile>
+void launch_gather(const Gather& g, const GatherMaps& maps, const Finish<bf16>& finish, int multiprocessors,
+                   bf16* target, cudaStream_t stream) {
+    const int tiles = tiles_of(g, Tile::rows, Tile::columns);
+    allow_shared(conv_gather_group_kernel<Tile>, Tile::shared_bytes);
+    launch(dim3(static_cast<unsigned>(tiles < multiprocessors ? tiles : multiprocessors)),
+           dim3(Tile::threads), Tile::shared_bytes, stream, conv_gather_group_kernel<Tile>, g, maps, finish,
+           tiles, target);
+}
+
+template <class Tile>
+void launch_weights(const WeightGather& g, const Axis& h, const Axis& w, const WeightMaps& maps, int splits,
+                    float* partial, cudaStream_t stream) {
+    const int tiles = ceil_div(g.group_k, Tile::rows) * ceil_div(boxes_of(g), Tile::right_boxes);
+    allow_shared(conv_weights_group_kernel<Tile>, Tile::shared_bytes);
+    launch(dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(splits)), dim3(Tile::threads),
+           Tile::shared_bytes, stream, conv_weights_group_kernel<Tile>, g, h, w, maps, splits, partial);
+}
+
+constexpr TileSize gather_tiles[] = {{128, 256}, {128, 128}, {128, 64}, {256, 128}};
+constexpr TileSize weight_tiles[] = {{128, 128}, {128, 256}, {128, 64}};
+static_assert(std::size(gather_tiles) == group_gather_variants &&
+              std::size(weight_tiles) == group_weight_variants);
+
+bool axes_fit(const Gather& g) {
+    for (int i = 0; i < g.phases_h; ++i)
+        for (int j = 0; j < g.phases_w; ++j) {
+            const Axis &h = g.h[i], &w = g.w[j];
+            if (h.taps == 0 || w.taps == 0 || h.positions == 0 || w.positions == 0) continue;
+            const BoxMap map =
+                source_map(h, w, g.images, g.reduced, g.source_pitch, 128, g.shift_in, g.frames);
+            const int far_h = (h.taps - 1) * (h.pitch < 0 ? -h.pitch : h.pitch);
+            const int far_w = (w.taps - 1) * (w.pitch < 0 ? -w.pitch : w.pitch);
+            if (!fits_engine(map, far_h > far_w ? far_h : far_w)) return false;
+        }
+    return true;
+}
+
+}  // namespace
+
+TileSize group_gather_tile(int variant) {
+    return gather_tiles[variant];
+}
+TileSize group_weight_tile(int variant) {
+    return weight_tiles[variant];
+}
+
+bool conv_group_takes(const ConvShape& x) {
+    return x.groups == 1 && x.stride_h <= 2 && x.stride_w <= 2 && x.shift % box_channels == 0 &&
+           x.n % x.frames == 0 && axes_fit(forward_gather(x)) && axes_fit(backward_gather(x));
+}
+
+void conv_gather_group(int variant, const Gather& g, const bf16* source, const bf16* weights,
+                       const Finish<bf16>& finish, int multiprocessors, bf16* target, cudaStream_t stream) {
+    const TileSize tile = gather_tiles[variant];
+    GatherMaps maps{};
+    for (int i = 0; i < g.phases_h; ++i)
+        for (int j = 0; j < g.phases_w; ++j)
+            if (g.h[i].taps > 0 && g.w[j].taps > 0 && g.rows(i, j) > 0)
+                encode_map(source_map(g.h[i], g.w[j], g.images, g.reduced, g.source_pitch, tile.rows,
+                                      g.shift_in, g.frames),
+                           source, maps.source[i * g.phases_w + j]);
+    encode_map(weights_map(g.true_columns, g.weight_pitch / g.reduced, g.reduced, tile.columns), weights,
+               maps.weights);
+    if (variant == 0)
+        launch_gather<GroupTile<128, 256, 4>>(g, maps, finish, multiprocessors, target, stream);
+    else if (variant == 1)
+        launch_gather<GroupTile<128, 128, 6>>(g, maps, finish, multiprocessors, target, stream);
+    else if (variant == 2)
+        launch_gather<GroupTile<128, 64, 8>>(g, maps, finish, multiprocessors, target, stream);
+    else
+        launch_gather<GroupTile<256, 128, 4>>(g, maps, finish, multiprocessors, target, stream);
+}
+
+void conv_weights_group(int variant, const WeightGather& g, const bf16* input, const bf16* gradient,
+                        int splits, float* partial, cudaStream_t stream) {
+    const Gather forward = forward_gather(g.shape);
+    const Axis &h = forward.h[0], &w = forward.w[0];
+    WeightMaps maps{};
+    encode_map(matrix_map(g.pixels, g.shape.k_pitch(), g.shape.k_pitch(), 64), gradient, maps.gradient);
+    encode_map(source_map(h, w, g.shape.n, g.group_c, g.shape.c_pitch(), 64, g.shape.shift, g.shape.frames),
+               input, maps.input);
+    if (variant == 0)
+        launch_weights<GroupWeightTile<128, 6>>(g, h, w, maps, splits, partial, stream);
+    else if (variant == 1)
+        launch_weights<GroupWeightTile<256, 4>>(g, h, w, maps, splits, partial, stream);
+    else
+        launch_weights<GroupWeightTile<64, 8>>(g, h, w, maps, splits, partial, stream);
+}
+
+}  // namespace divs::kernels
