@@ -4,8 +4,11 @@
 namespace divs::kernels {
 
 template <class T>
-void conv_depthwise_gather(const Gather& g, int channels, int slots, const T* source, const float* weights,
+void conv_depthwise_gather(const Gather& by_groups, int channels, int slots, const T* source, const float* weights,
                            const Finish<T>& finish, int shares, T* target, cudaStream_t stream) {
+    Gather g = by_groups;  // written as if all channels were one group's
+    g.columns = g.target_pitch;
+    g.true_columns = channels;
     const std::size_t bytes = static_cast<std::size_t>(slots * depthwise_channels<T>) * sizeof(float);
     const dim3 grid(static_cast<unsigned>(shares), static_cast<unsigned>(g.phases_h * g.phases_w),
                     static_cast<unsigned>(ceil_div(g.target_pitch, depthwise_channels<T>)));
