@@ -5,7 +5,7 @@
 namespace divs::kernels {
 namespace {
 
-constexpr int block = 256;
+constexpr int block = 256, sample_block = 64;
 
 // A well mixed function of its input (Steele, Lea, Flood, OOPSLA 2014: SplitMix64's finaliser).
 __host__ __device__ inline std::uint64_t mix(std::uint64_t x) {
@@ -119,10 +119,10 @@ struct Sampler {
 
 // A block a sample.
 template <class T>
-__global__ void __launch_bounds__(block)
+__global__ void __launch_bounds__(sample_block)
     conv_sample_kernel(const __grid_constant__ ConvSampleInput input, std::uint64_t seed,
                        float2* __restrict__ results) {
-    __shared__ double sums[block];
+    __shared__ double sums[sample_block];
     const Sampler<T> sampler(input);
     const ConvShape& x = input.shape;
     const int part = static_cast<int>(threadIdx.x);
@@ -137,7 +137,7 @@ __global__ void __launch_bounds__(block)
     if (input.direction == 0) {
         const int n = below(bits, x.n), p = below(bits, x.p()), q = below(bits2, x.q()),
                   k = below(bits2, x.k);
-        sum = sampler.forward(n, p, q, k, part, block);
+        sum = sampler.forward(n, p, q, k, part, sample_block);
         got = sampler.value_out(n, p, q, k);
         if (part == 0) {
             if (input.bias) sum += static_cast<double>(input.bias[k]);
@@ -148,7 +148,7 @@ __global__ void __launch_bounds__(block)
     } else if (input.direction == 1) {
         const int n = below(bits, x.n), h = below(bits, x.h), w = below(bits2, x.w), c = below(bits2, x.c);
         const int step = x.shift > 0 ? frame_offset(c, x.shift) : 0, frame = n % x.frames - step;
-        if (frame >= 0 && frame < x.frames) sum = sampler.backward(n - step, h, w, c, part, block);
+        if (frame >= 0 && frame < x.frames) sum = sampler.backward(n - step, h, w, c, part, sample_block);
         ConvShape plain = x;
         plain.shift = 0;
         ConvSampleInput unshifted = input;
@@ -157,7 +157,7 @@ __global__ void __launch_bounds__(block)
     } else {
         const int k = below(bits, x.k), c = below(bits, sampler.group_c), r = below(bits2, x.r),
                   s = below(bits2, x.s);
-        sum = sampler.weights(k, c, r, s, part, block);
+        sum = sampler.weights(k, c, r, s, part, sample_block);
         got = static_cast<double>(
             input.weight_gradient[((static_cast<std::size_t>(k) * static_cast<std::size_t>(sampler.group_c) +
                                     static_cast<std::size_t>(c)) *
@@ -169,7 +169,7 @@ __global__ void __launch_bounds__(block)
     sums[part] = sum;
     __syncthreads();
     if (part != 0) return;
-    for (int i = 1; i < block; ++i) sum += sums[i];
+    for (int i = 1; i < sample_block; ++i) sum += sums[i];
     if (input.activation != ConvActivation::none && sum < 0) sum = 0;
     if (input.activation == ConvActivation::relu6 && sum > 6) sum = 6;
     results[blockIdx.x] = float2{static_cast<float>(sum), static_cast<float>(got)};
@@ -194,8 +194,8 @@ void count_not_finite(const T* values, std::size_t size, unsigned* count, cudaSt
 template <class T>
 void conv_sample(const ConvSampleInput& input, int samples, std::uint64_t seed, float2* results,
                  cudaStream_t stream) {
-    launch(dim3(static_cast<unsigned>(samples)), dim3(block), 0, stream, conv_sample_kernel<T>, input, seed,
-           results);
+    launch(dim3(static_cast<unsigned>(samples)), dim3(sample_block), 0, stream, conv_sample_kernel<T>, input,
+           seed, results);
 }
 
 template void fill_random(float*, std::size_t, int, int, std::uint64_t, cudaStream_t);
