@@ -174,7 +174,7 @@ __global__ void __launch_bounds__(FirstLayer<R, S>::threads)
 // partial: (blocks, k pitch, columns) of which the true channels are written, as conv_reduce_kernel reads
 // them. A warp sums row `warp` of the kernel for 64 output channels over the pixels of this block's tiles.
 template <int R, int S>
-__global__ void __launch_bounds__(FirstLayer<R, S>::weight_threads)
+__global__ void __launch_bounds__(FirstLayer<R, S>::weight_threads, 2)
     conv_first_weights_kernel(const __grid_constant__ WeightGather g, const bf16* __restrict__ input,
                               const bf16* __restrict__ gradient, float* __restrict__ partial) {
     using Layer = FirstLayer<R, S>;
