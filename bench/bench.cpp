@@ -14,6 +14,7 @@ void add_bench(CLI::App& app, Common& common) {
     divs::bench::add_step(bench);
     divs::bench::add_decode(bench);
     divs::bench::add_scale(bench, common);
+    divs::bench::add_restart(bench);
 }
 
 }  // namespace divs::cli

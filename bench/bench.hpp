@@ -47,5 +47,6 @@ void add_decode(CLI::App& bench);
 void add_allreduce(CLI::App& bench);
 void add_balance(CLI::App& bench);
 void add_scale(CLI::App& bench, const cli::Common& common);
+void add_restart(CLI::App& bench);
 
 }  // namespace divs::bench

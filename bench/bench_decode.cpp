@@ -1,7 +1,5 @@
 // `divs bench decode`: frames a second of decoding a video's shards, alone and with conversion to a model's
 // input.
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -14,9 +12,10 @@
 #include "bench.hpp"
 #include "divs/core/clock.hpp"
 #include "divs/core/error.hpp"
+#include "divs/io/temporary_folder.hpp"
 #include "divs/video/convert.hpp"
 #include "divs/video/decode.hpp"
-#include "divs/video/encode.hpp"
+#include "divs/video/test_clip.hpp"
 
 namespace divs::bench {
 namespace {
@@ -26,43 +25,6 @@ struct Options {
     int threads = 1, workers = 1, size = 224, rounds = 3, warm_up = 1;
     double shard_seconds = 10;
     std::string json;
-};
-
-// A clip for machines without footage: a moving texture with noise. The folder is gone when this is.
-class RenderedClip {
-  public:
-    RenderedClip() {
-        std::string name = (std::filesystem::temp_directory_path() / "divs-bench-XXXXXX").string();
-        if (!mkdtemp(name.data())) throw_error<StorageError>("{}: no temporary folder", name);
-        folder_ = name;
-        render();
-    }
-    ~RenderedClip() {
-        std::error_code ignored;
-        std::filesystem::remove_all(folder_, ignored);
-    }
-    RenderedClip(const RenderedClip&) = delete;
-    RenderedClip& operator=(const RenderedClip&) = delete;
-    std::string file() const { return folder_ / "rendered-720p.mp4"; }
-
-  private:
-    void render() const {
-        constexpr int width = 1280, height = 720, frames = 300;
-        video::VideoEncoder encoder(file(), {.width = width, .height = height});
-        std::vector<std::uint8_t> plane(static_cast<std::size_t>(width) * height);
-        for (int i = 0; i < frames; ++i) {
-            for (int y = 0; y < height; ++y)
-                for (int x = 0; x < width; ++x) {
-                    const int texture = ((x + 3 * i) / 16 * 37 + y / 16 * 91) & 0x7F;
-                    plane[static_cast<std::size_t>(y) * width + x] =
-                        static_cast<std::uint8_t>(64 + texture + ((x * 7 + y * 13 + i * 29) & 3));
-                }
-            encoder.write({width, height, plane, plane, plane}, i / 25.0);
-        }
-        encoder.close();
-    }
-
-    std::filesystem::path folder_;
 };
 
 struct Work {
@@ -122,11 +84,11 @@ double frame_rate(const Work& work, const Options& o, bool convert) {
 }
 
 void run(const Options& o) {
-    std::unique_ptr<RenderedClip> rendered;
+    const io::TemporaryFolder scratch("divs-bench");
     std::vector<std::string> files = o.files;
     if (files.empty()) {
-        rendered = std::make_unique<RenderedClip>();
-        files.push_back(rendered->file());
+        files.push_back(scratch / "rendered-720p.mp4");
+        video::write_test_clip(files[0]);
     }
     Report report("decode", {"file", "codec", "size", "frames", "shards", "threads", "workers", "index ms",
                              "decode frames/s", "+ convert frames/s"});
@@ -145,7 +107,7 @@ void run(const Options& o) {
     const auto count = static_cast<double>(files.size());
     report.figure("decode", std::exp(decode_logs / count), "frames/s");
     report.figure("decode_convert", std::exp(convert_logs / count), "frames/s");
-    if (rendered) report.note("no file was named: a rendered clip");
+    if (o.files.empty()) report.note("no file was named: a rendered clip");
     report.finish(o.json);
 }
 

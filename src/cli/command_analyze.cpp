@@ -5,12 +5,14 @@
 #include "commands.hpp"
 #include "divs/analyze/analysis.hpp"
 #include "divs/comm/job.hpp"
+#include "divs/comm/program.hpp"
 #include "divs/core/clock.hpp"
 #include "divs/core/config.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
 #include "divs/io/table.hpp"
 #include "divs/train/job.hpp"
+#include "divs/train/versions.hpp"
 #include "divs/train/weights.hpp"
 #include "divs/video/indexing.hpp"
 
@@ -70,6 +72,7 @@ void print_figures(const analyze::Analysis& analysis, double seconds) {
 }
 
 void analyse(comm::World& world, const AnalyzeSettings& settings, const AnalyzeArguments& arguments) {
+    comm::require_same_program(world, train::library_versions());
     const train::Weights weights = train::read_any_weights(arguments.weights);
     const auto model = train::make_model(
         weights,

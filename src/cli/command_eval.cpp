@@ -6,11 +6,13 @@
 
 #include "commands.hpp"
 #include "divs/comm/job.hpp"
+#include "divs/comm/program.hpp"
 #include "divs/core/config.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
 #include "divs/train/evaluate.hpp"
 #include "divs/train/job.hpp"
+#include "divs/train/versions.hpp"
 #include "divs/train/weights.hpp"
 
 namespace divs::cli {
@@ -37,6 +39,7 @@ void require_classes(const train::Weights& weights, const video::Catalogue& cata
 }
 
 void evaluate(comm::World& world, train::Settings settings, const EvalArguments& arguments) {
+    comm::require_same_program(world, train::library_versions());
     const train::Weights weights =
         train::read_any_weights(arguments.weights.empty() ? settings.run.folder.string() : arguments.weights);
     follow_weights(settings, nn::from_json(weights.model_json), weights.clip_stride);

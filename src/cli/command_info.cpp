@@ -11,6 +11,7 @@
 #include "divs/core/error.hpp"
 #include "divs/io/hdf5.hpp"
 #include "divs/nn/backend.hpp"
+#include "divs/train/versions.hpp"
 #include "divs/video/library.hpp"
 
 namespace divs::cli {
@@ -59,6 +60,15 @@ void print(const Json& info) {
 }
 
 }  // namespace
+
+std::string version_text() {
+    const BuildInfo build = build_info();
+    std::string text = fmt::format("divs {}, revision {}\n{} ({})", build.version, build.revision, build.compiler,
+                                   build.build_type);
+    for (const auto& [name, version] : train::library_versions())
+        if (name != "divs") text += fmt::format("\n{} {}", name, version);
+    return text;
+}
 
 void add_info(CLI::App& app, Common&) {
     CLI::App& command = *app.add_subcommand("info", "Versions of the program and its libraries, and what this machine has");

@@ -18,13 +18,18 @@ struct Common {
 // ConfigError where a launcher started several processes of a command that is one.
 void require_one_process(const char* command);
 
+// The program with its git revision, and the libraries that it runs on, one a line.
+std::string version_text();
+
 void add_analyze(CLI::App& app, Common& common);
 void add_bench(CLI::App& app, Common& common);
+void add_doctor(CLI::App& app, Common& common);
 void add_eval(CLI::App& app, Common& common);
 void add_export(CLI::App& app, Common& common);
 void add_import(CLI::App& app, Common& common);
 void add_index(CLI::App& app, Common& common);
 void add_info(CLI::App& app, Common& common);
+void add_manual(CLI::App& app, Common& common);
 void add_synth(CLI::App& app, Common& common);
 void add_train(CLI::App& app, Common& common);
 

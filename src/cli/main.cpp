@@ -2,7 +2,6 @@
 #include <exception>
 
 #include "commands.hpp"
-#include "divs/core/build_info.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
 
@@ -11,8 +10,7 @@ namespace {
 int run(int argc, char** argv) {
     CLI::App app("DIVS trains video models on a cluster and analyses surveillance video with them.", "divs");
     app.require_subcommand(1);
-    const divs::BuildInfo build = divs::build_info();
-    app.set_version_flag("--version", "divs " + build.version + ", revision " + build.revision);
+    app.set_version_flag("--version", divs::cli::version_text, "Print the versions of the program and its libraries");
     app.fallthrough();
     app.option_defaults()->always_capture_default();
     divs::cli::Common common;
@@ -24,7 +22,7 @@ int run(int argc, char** argv) {
     app.parse_complete_callback([&] { divs::log::configure(common.log_level, 0, 1); });
     for (const auto add : {divs::cli::add_synth, divs::cli::add_index, divs::cli::add_train, divs::cli::add_eval,
                            divs::cli::add_export, divs::cli::add_import, divs::cli::add_analyze, divs::cli::add_bench,
-                           divs::cli::add_info})
+                           divs::cli::add_info, divs::cli::add_doctor, divs::cli::add_manual})
         add(app, common);
     try {
         app.parse(argc, argv);

@@ -1,9 +1,9 @@
 #include "divs/io/atomic_file.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
+#include <sys/statvfs.h>
 
 #include <cerrno>
 #include <cstring>
@@ -11,7 +11,9 @@
 #include <system_error>
 #include <utility>
 
+#include "descriptor.hpp"
 #include "divs/core/error.hpp"
+#include "divs/io/table.hpp"
 
 namespace divs::io {
 namespace {
@@ -20,25 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view marker = ".tmp-";
 
-[[noreturn]] void fail(const fs::path& file, std::string_view doing, int code) {
-    throw_error<StorageError>("{}: {}: {}", file.string(), doing, std::generic_category().message(code));
-}
-
-class Descriptor {
-  public:
-    Descriptor(const fs::path& path, int flags, mode_t mode = 0)
-        : fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {}
-    ~Descriptor() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-    Descriptor(const Descriptor&) = delete;
-    explicit operator bool() const noexcept { return fd_ >= 0; }
-    int get() const noexcept { return fd_; }
-    int close() noexcept { return ::close(std::exchange(fd_, -1)); }
-
-  private:
-    int fd_;
-};
+constexpr auto fail = storage_failure;
 
 // Removes a file that did not become what it should.
 class Unlinked {
@@ -121,6 +105,27 @@ void link_atomically(const fs::path& existing, const fs::path& target) {
     if (::rename(temporary.c_str(), target.c_str()) != 0) fail(target, "cannot be renamed into place", errno);
     // Where both names are one file already, rename() does nothing and the guard removes the temporary name.
     sync_folder(folder_of(target));
+}
+
+void require_room(const fs::path& folder, std::uint64_t bytes) {
+    rlimit limit{};
+    // Longer files than the process may write end it with a signal; that is told where they are written.
+    if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes) return;
+    const fs::path probe = temporary_for(folder / "room");
+    const Descriptor out(probe, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (!out) fail(folder, "cannot be written", errno);
+    const Unlinked guard(probe);
+    // Asks the file system itself, which knows quotas too; one that cannot answer is asked for its free blocks.
+    const bool refused = ::fallocate(out.get(), 0, 0, static_cast<off_t>(bytes)) != 0;
+    const int why = refused ? errno : 0;
+    struct statvfs disk {};
+    if (::statvfs(folder.c_str(), &disk) != 0) return;
+    const std::uint64_t room = std::uint64_t{disk.f_bavail} * disk.f_frsize;
+    if (why == ENOSPC || why == EDQUOT || (refused && room < bytes))
+        throw_error<StorageError>("{}: too little room: {} are free{}, expected {} for what will be saved there",
+                                  folder.string(), bytes_text(static_cast<double>(room)),
+                                  why == EDQUOT ? " and the quota is used up" : "",
+                                  bytes_text(static_cast<double>(bytes)));
 }
 
 void make_folder(const fs::path& folder) {

@@ -138,12 +138,12 @@ namespace {
 using nlohmann::json;
 
 // The format is Google's "Trace Event Format": ts and dur in microseconds, pid = rank, tid = thread.
-void append_rank(std::string& out, const RankEvents& rank, double offset, double origin) {
+void append_rank(std::string& out, const RankEvents& rank, const ClockLine& clock, double origin) {
     const auto add = [&](const json& event) {
         out += out.back() == '[' ? "\n" : ",\n";
         out += event.dump(-1, ' ', false, json::error_handler_t::replace);
     };
-    const auto microseconds = [&](double at) { return (at + offset - origin) * 1e6; };
+    const auto microseconds = [&](double at) { return (clock.on_root(at) - origin) * 1e6; };
     add({{"ph", "M"},
          {"name", "process_name"},
          {"pid", rank.rank},
@@ -181,21 +181,28 @@ void append_rank(std::string& out, const RankEvents& rank, double offset, double
 
 }  // namespace
 
+ClockLine clock_line(double first_at, double first_offset, double last_at, double last_offset) {
+    constexpr double most = 1e-3;
+    const double seconds = last_at - first_at;
+    const double drift = seconds > 0 ? (last_offset - first_offset) / seconds : 0;
+    return {first_at, first_offset, std::clamp(drift, -most, most)};
+}
+
 void write_trace(const std::filesystem::path& file, std::span<const std::vector<std::byte>> packed,
-                 std::span<const double> offsets) {
-    if (!offsets.empty() && offsets.size() != packed.size())
-        throw_error<Error>("{} clock offsets for {} ranks", offsets.size(), packed.size());
-    const auto offset = [&](std::size_t i) { return offsets.empty() ? 0.0 : offsets[i]; };
+                 std::span<const ClockLine> clocks) {
+    if (!clocks.empty() && clocks.size() != packed.size())
+        throw_error<Error>("{} clocks for {} ranks", clocks.size(), packed.size());
+    const auto clock = [&](std::size_t i) { return clocks.empty() ? ClockLine{} : clocks[i]; };
     std::vector<RankEvents> ranks;
     double origin = std::numeric_limits<double>::infinity();
     for (std::size_t i = 0; i < packed.size(); ++i) {
         ranks.push_back(unpack(packed[i]));
-        for (const auto& event : ranks.back().events) origin = std::min(origin, event.begin + offset(i));
+        for (const auto& event : ranks.back().events) origin = std::min(origin, clock(i).on_root(event.begin));
     }
     std::string out = "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [";
     json dropped = json::object();
     for (std::size_t i = 0; i < ranks.size(); ++i) {
-        append_rank(out, ranks[i], offset(i), origin);
+        append_rank(out, ranks[i], clock(i), origin);
         if (ranks[i].dropped) dropped[fmt::format("rank {}", ranks[i].rank)] = ranks[i].dropped;
         ranks[i] = {};  // a rank's events are in the text now
     }

@@ -10,6 +10,7 @@
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
 #include "divs/io/atomic_file.hpp"
+#include "divs/io/folder_lock.hpp"
 #include "divs/train/checkpoint.hpp"
 
 namespace divs::train {
@@ -52,6 +53,7 @@ struct CheckpointStore::Impl {
     fs::path folder;
     std::size_t keep_last = 1;
     bool keep_best = true;
+    std::optional<io::FolderLock> folder_lock;
 
     Snapshot snapshot;  // the writer's while `writing`, else the trainer's
     mutable std::mutex mutex;
@@ -141,7 +143,7 @@ CheckpointStore::CheckpointStore(fs::path folder, int keep_last, bool keep_best)
     impl_->folder = std::move(folder);
     impl_->keep_last = static_cast<std::size_t>(keep_last);
     impl_->keep_best = keep_best;
-    io::make_folder(impl_->folder);
+    impl_->folder_lock.emplace(impl_->folder);  // from here on nobody else writes there
     io::remove_stale_temporaries(impl_->folder);
     impl_->find_best();
     if (const auto found = list_checkpoints(impl_->folder); !found.empty())
@@ -164,11 +166,14 @@ void CheckpointStore::reserve(std::span<const ArrayView> arrays) {
     std::unique_lock lock(impl_->mutex);
     impl_->wait_for_writer(lock);
     impl_->snapshot.reserve(arrays);
+    const std::uint64_t bytes = impl_->snapshot.values.size() * sizeof(float);
+    io::require_room(impl_->folder, bytes + bytes / 100 + (64 << 10));  // the file holds names and checksums too
 }
 
 CheckpointStore::Saved CheckpointStore::save(CheckpointInfo info, std::span<const ArrayView> arrays,
                                              Busy busy) {
     const Stopwatch watch;
+    impl_->folder_lock->require_held();
     std::unique_lock lock(impl_->mutex);
     if (impl_->writing && busy == Busy::skip) return Saved::skipped;
     impl_->wait_for_writer(lock);

@@ -136,6 +136,7 @@ void Run::train_step(Epoch& epoch) {
          times.compute + times.update, times.exposed + wait_data});
     const double seconds = whole.seconds();
     step_seconds_ += seconds;
+    if (step_ == resumed_at_) report_start(wait_data, seconds);
     report_step(totals, wait_data, seconds, static_cast<float>(rate));
     if (const auto decision = balancer_->after_step(step_, epoch)) after_decision(*decision);
     stop_ = totals.stop;
@@ -177,6 +178,23 @@ void Run::diverge(const StepClips& clips, const StepTotals& totals) {
         "optimizer.learning_rate or set optimizer.clip_norm",
         step_, totals.diverged ? "the loss" : "the gradient's norm",
         all.empty() ? "no layer's output shows it" : all);
+}
+
+void Run::report_start(double wait_data, double seconds) {
+    start_.clips = wait_data;
+    start_.step = seconds - wait_data;
+    if (!monitor_) return;
+    monitor_->line({{"kind", "start"},
+                    {"step", step_},
+                    {"seconds", start_.total()},
+                    {"loading", start_.loading()},
+                    {"launch", start_.launch},
+                    {"data", start_.data},
+                    {"model", start_.model},
+                    {"checkpoint", start_.checkpoint},
+                    {"schedule", start_.schedule},
+                    {"clips", start_.clips},
+                    {"first_step", start_.step}});
 }
 
 void Run::report_step(const StepTotals& totals, double wait_data, double seconds, float rate) {

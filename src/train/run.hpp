@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "divs/comm/clocks.hpp"
 #include "divs/core/ledger.hpp"
 #include "divs/io/trace.hpp"
 #include "divs/train/balancer.hpp"
@@ -21,6 +22,20 @@
 #include "stop_signal.hpp"
 
 namespace divs::train {
+
+// Seconds from the start of the process to the end of the first step, by what they went to.
+struct StartTimes {
+    double launch = 0;      // libraries, configuration, MPI, the folder's lock
+    double data = 0;        // the catalogue
+    double model = 0;       // plans, first weights, memory for checkpoints
+    double checkpoint = 0;  // read, and given to all ranks
+    double schedule = 0;
+    double clips = 0;       // waiting for the first
+    double step = 0;
+
+    double total() const { return launch + data + model + checkpoint + schedule + clips + step; }
+    double loading() const { return data + clips; }
+};
 
 class Run {
   public:
@@ -40,6 +55,7 @@ class Run {
     void train_step(Epoch& epoch);
     void account(const StepClips& clips);
     [[noreturn]] void diverge(const StepClips& clips, const StepTotals& totals);
+    void report_start(double wait_data, double seconds);
     void report_step(const StepTotals& totals, double wait_data, double seconds, float rate);
     void after_decision(const sched::Decision& decision);
     void evaluate_split(video::Split split);
@@ -55,6 +71,7 @@ class Run {
     std::vector<Facts> gather_facts();  // collective; of all ranks on rank 0
     void report_ranks();                // collective; a line of metrics.jsonl
     void summarise(bool finished);
+    void collect_trace();
     void write_run_report(bool finished, const std::vector<std::pair<std::string, std::string>>& facts);
 
     FeedOptions feed_options(bool augment) const;
@@ -64,6 +81,7 @@ class Run {
     Settings settings_;
     StopSignal stop_signal_;
     TimeLedger times_;
+    StartTimes start_;
     DataView data_;
     std::vector<std::uint64_t> samples_;  // of the training split
     NormReducer norms_;
@@ -75,6 +93,8 @@ class Run {
     std::unique_ptr<CheckpointStore> store_;  // rank 0
     std::unique_ptr<Monitor> monitor_;        // rank 0
     std::unique_ptr<io::Trace> trace_;
+    std::vector<comm::ClockOffset> clocks_;  // rank 0, with a trace: at the start
+    double clocks_read_ = 0;                 // when, now_seconds()
 
     std::int64_t step_ = 0, steps_per_epoch_ = 0;
     std::int64_t resumed_at_ = 0;

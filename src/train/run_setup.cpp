@@ -1,9 +1,11 @@
 // How a run starts: data, model, and the checkpoint to go on from.
 #include <cstring>
 
-#include "divs/core/build_info.hpp"
+#include "divs/comm/program.hpp"
+#include "divs/core/process.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
+#include "divs/train/versions.hpp"
 #include "divs/train/weights.hpp"
 #include "run.hpp"
 
@@ -28,8 +30,14 @@ std::span<const std::byte> bytes_of(const std::string& text) {
 }  // namespace
 
 Run::Run(comm::World& world, const Settings& settings) : world_(world), settings_(settings), norms_(world) {
+    Stopwatch watch;
+    start_.launch = process_seconds();
     check_agreement();
+    // First of all: a folder that cannot be written, or that another job works in, ends the run before it costs time.
+    if (is_root())
+        store_ = std::make_unique<CheckpointStore>(settings_.run.folder, settings_.run.keep_last, true);
     settings_.model.threads = compute_threads(world, settings_.model);
+    start_.launch += watch.lap();
     data_ = open_data(world, settings_.data, settings_.scheduler.storage);
     samples_ = data_.catalogue.samples_of(video::Split::train);
     if (samples_.empty())
@@ -44,22 +52,26 @@ Run::Run(comm::World& world, const Settings& settings) : world_(world), settings
     schedule.warmup_steps =
         static_cast<std::int64_t>(settings_.optimizer.warmup_epochs * static_cast<double>(steps_per_epoch_));
 
+    start_.data = watch.lap();
     build_model();
     ledger_ = std::make_unique<SampleLedger>(samples_);
-    if (is_root()) {
-        store_ = std::make_unique<CheckpointStore>(settings_.run.folder, settings_.run.keep_last, true);
-        store_->reserve(checkpoint_arrays(*model_, synchroniser_->state()).arrays);
-    }
+    if (store_) store_->reserve(checkpoint_arrays(*model_, synchroniser_->state()).arrays);
+    start_.model = watch.lap();
     resume();
+    start_.checkpoint = watch.lap();
     balancer_ = std::make_unique<Balancer>(world, settings_, data_.catalogue,
                                            shards_with(data_.catalogue, samples_), data_.holders);
     if (is_root()) monitor_ = std::make_unique<Monitor>(settings_.run.folder, step_ > 0);
-    if (settings_.run.trace) trace_ = std::make_unique<io::Trace>(world.rank());
+    if (settings_.run.trace) {
+        trace_ = std::make_unique<io::Trace>(world.rank());
+        clocks_ = comm::clock_offsets(world);
+        clocks_read_ = now_seconds();
+    }
+    start_.schedule = watch.lap();
 }
 
 void Run::check_agreement() {
-    const BuildInfo build = build_info();
-    comm::require_equal(world_, bytes_of(build.version + " " + build.revision), "the program's version");
+    comm::require_same_program(world_, library_versions());
     comm::require_equal(world_, bytes_of(settings_.effective), "the configuration");
 }
 

@@ -1,6 +1,7 @@
 // What a run says at its end: which stage limited it, what travelled where, and the proof of its samples.
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -8,6 +9,7 @@
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
 #include "divs/io/report.hpp"
+#include "divs/io/table.hpp"
 #include "run.hpp"
 
 namespace divs::train {
@@ -77,10 +79,7 @@ void Run::report_ranks() {
 void Run::summarise(bool finished) {
     const double seconds = since_start_.seconds();
     const std::vector<Facts> ranks = gather_facts();
-    if (trace_) {
-        const auto packed = world_.gather(trace_->pack(), 0, "trace");
-        if (is_root()) io::write_trace(settings_.run.folder / "trace.json", packed);
-    }
+    if (trace_) collect_trace();
     if (!is_root()) return;
 
     const Facts sum = sum_of(ranks);
@@ -91,6 +90,8 @@ void Run::summarise(bool finished) {
         {"samples", fmt::format("{:.0f} trained, {:.0f} skipped in this run", sum[trained], sum[skipped])},
         {"throughput", fmt::format("{:.1f} samples/s over {:.1f} s on {} ranks", sum[trained] / seconds,
                                    seconds, ranks.size())},
+        {"first step", fmt::format("done {} after the start, {} of them loading data",
+                                   io::seconds_text(start_.total()), io::seconds_text(start_.loading()))},
         {"limited by", limiting_stage(sum)},
         {"time of the ranks",
          fmt::format("compute {}, optimiser {}, waiting for clips {}, exposed communication {}, "
@@ -124,6 +125,23 @@ void Run::summarise(bool finished) {
     monitor_->say(text + proof.text);
     if (!proof.consistent) throw_error<Error>("the sample ledger does not add up: {}", proof.text);
     write_run_report(finished, facts);
+}
+
+// Hosts count their seconds from different instants, and not quite at one pace.
+void Run::collect_trace() {
+    const auto packed = world_.gather(trace_->pack(), 0, "trace");
+    const auto last = comm::clock_offsets(world_);
+    if (!is_root()) return;
+    const double now = now_seconds();
+    std::vector<io::ClockLine> clocks;
+    const auto offset = [](const comm::ClockOffset& clock) {  // ranks of one host share its clock to the nanosecond
+        return std::abs(clock.steady) <= clock.round_trip / 2 ? 0 : clock.steady;
+    };
+    for (std::size_t rank = 0; rank < last.size(); ++rank) {
+        const double first = offset(clocks_[rank]), then = offset(last[rank]);
+        clocks.push_back(io::clock_line(clocks_read_ - first, first, now - then, then));
+    }
+    io::write_trace(settings_.run.folder / "trace.json", packed, clocks);
 }
 
 void Run::write_run_report(bool finished, const std::vector<std::pair<std::string, std::string>>& facts) {

@@ -30,4 +30,19 @@ LibraryInfo library_info() {
     return info;
 }
 
+std::vector<std::string> usable_hardware() {
+    const int level = av_log_get_level();
+    av_log_set_level(AV_LOG_QUIET);  // a device that is missing is no error here
+    std::vector<std::string> usable;
+    for (auto type = av_hwdevice_iterate_types(AV_HWDEVICE_TYPE_NONE); type != AV_HWDEVICE_TYPE_NONE;
+         type = av_hwdevice_iterate_types(type)) {
+        AVBufferRef* device = nullptr;
+        if (av_hwdevice_ctx_create(&device, type, nullptr, nullptr, 0) == 0)
+            usable.emplace_back(av_hwdevice_get_type_name(type));
+        av_buffer_unref(&device);
+    }
+    av_log_set_level(level);
+    return usable;
+}
+
 }  // namespace divs::video

@@ -93,7 +93,7 @@ int save_on_full_disk(const fs::path& disk) {
     }
     if (metrics.dropped() == 0) return 2;
     for (const auto& entry : fs::directory_iterator(disk))
-        if (entry.path().filename().string().starts_with('.')) return 3;
+        if (entry.path().filename().string().find(".tmp-") != std::string::npos) return 3;
     const auto kept = load_newest(disk);
     if (!kept || kept->info.step != 1 || kept->find("parameters/conv1.weight")->values != State(1).weight)
         return 4;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string_view>
@@ -22,6 +23,10 @@ void remove_stale_temporaries(const std::filesystem::path& folder);
 // Makes a second name for a file (a hard link, or a copy where the file system has none), replacing `target`
 // at once.
 void link_atomically(const std::filesystem::path& existing, const std::filesystem::path& target);
+
+// StorageError unless a file of that many bytes can be written to the folder now (permission, room, quota), as far as
+// the file system can say; writes nothing of that length.
+void require_room(const std::filesystem::path& folder, std::uint64_t bytes);
 
 // Makes a folder and its parents; StorageError where that fails or where a file is in the way.
 void make_folder(const std::filesystem::path& folder);

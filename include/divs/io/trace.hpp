@@ -63,10 +63,17 @@ class TraceSpan {
     double begin_;
 };
 
-// Merges what ranks packed. offsets[i] is added to the times of packed[i] to bring them on rank 0's clock
-// (seconds; may be empty where all share one clock); time 0 of the trace is the earliest event. Throws
-// StorageError, InputError.
+// From a rank's clock to rank 0's: what was to be added at `at`, and how that changed per second since.
+struct ClockLine {
+    double at = 0, offset = 0, drift = 0;
+    double on_root(double time) const noexcept { return time + offset + drift * (time - at); }
+};
+// Through two measurements, (rank's time, offset) each; at most a thousandth is believed to be drift.
+ClockLine clock_line(double first_at, double first_offset, double last_at, double last_offset);
+
+// Merges what ranks packed. clocks[i] brings the times of packed[i] on rank 0's clock (empty: all share one
+// clock); time 0 of the trace is the earliest event. Throws StorageError, InputError.
 void write_trace(const std::filesystem::path& file, std::span<const std::vector<std::byte>> packed,
-                 std::span<const double> offsets = {});
+                 std::span<const ClockLine> clocks = {});
 
 }  // namespace divs::io

@@ -102,19 +102,19 @@ std::vector<std::pair<std::int64_t, std::filesystem::path>> list_checkpoints(
 class CheckpointStore {
   public:
     // keep_last: how many of the newest stay (at least 1). keep_best: best.h5 is kept beside them.
-    // Makes the folder and removes what killed writers left. StorageError.
+    // Makes the folder, locks it (io::FolderLock), removes what killed writers left. StorageError.
     CheckpointStore(std::filesystem::path folder, int keep_last, bool keep_best);
     ~CheckpointStore();  // waits for the writer; logs a failure that nobody fetched
     CheckpointStore(const CheckpointStore&) = delete;
 
-    // Takes memory for a snapshot of that size now, so that the first save() only copies.
+    // Takes memory for a snapshot of that size, so that the first save() only copies. StorageError: no room for its file.
     void reserve(std::span<const ArrayView> arrays);
 
     enum class Busy { skip, wait };
     enum class Saved { started, skipped };
     // Copies the state and returns; a thread writes it. While the previous one is still being written: `skip`
     // leaves this one out, `wait` waits. Never throws for the disk: a failed write is logged, the temporary
-    // file removed, older checkpoints stay, and failure() tells.
+    // file removed, older checkpoints stay, and failure() tells. StorageError where another job took the folder over.
     Saved save(CheckpointInfo info, std::span<const ArrayView> arrays, Busy busy = Busy::skip);
 
     // Why the last finished write failed; empty where it did not (a later success clears it).

@@ -16,4 +16,7 @@ struct LibraryInfo {
 };
 LibraryInfo library_info();
 
+// Of the kinds of hardware decoding that were built in, those whose device opens here.
+std::vector<std::string> usable_hardware();
+
 }  // namespace divs::video

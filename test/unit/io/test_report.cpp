@@ -106,7 +106,7 @@ TEST_CASE("trace: all ranks on one clock, as Chrome reads it") {
     a.record("reduce \"1\"", "comm", "comm", 10.4, 10.6);
     a.counter("queue bytes", 10.1, 1234);
     b.record("forward", "compute", "main", 110.25, 110.5);  // its clock is 100 s ahead
-    write_trace(scratch / "t.json", Packed{a.pack(), b.pack()}, std::vector<double>{0, -100});
+    write_trace(scratch / "t.json", Packed{a.pack(), b.pack()}, std::vector<ClockLine>{{}, clock_line(100, -100, 200, -100)});
     const json trace = json::parse(read_text(scratch / "t.json"));
     std::map<std::string, json> spans;
     int names = 0;
@@ -122,11 +122,20 @@ TEST_CASE("trace: all ranks on one clock, as Chrome reads it") {
     CHECK(spans["reduce \"1\"0"]["tid"] != spans["forward0"]["tid"]);
     CHECK(spans["forward1"]["ts"].get<double>() == Approx(2.5e5));
     CHECK(names == 3);
-    CHECK_THROWS_AS(write_trace(scratch / "t.json", Packed{a.pack()}, std::vector<double>{0, 1}), Error);
+    CHECK_THROWS_AS(write_trace(scratch / "t.json", Packed{a.pack()}, std::vector<ClockLine>(2)), Error);
     CHECK_THROWS_AS(write_trace(scratch / "no/t.json", Packed{a.pack()}), StorageError);
     auto cut = a.pack();
     cut.resize(cut.size() / 2);
     CHECK_THROWS_AS(write_trace(scratch / "t.json", Packed{cut}), InputError);
+}
+
+TEST_CASE("trace: a clock that drifts is brought back on rank 0's") {
+    const ClockLine line = clock_line(1000, -1000, 2000, -1000.1);  // 100 us too fast a second
+    CHECK(line.on_root(1000) == Approx(0).margin(1e-9));
+    CHECK(line.on_root(1500) == Approx(499.95));
+    CHECK(line.on_root(2000) == Approx(999.9));
+    CHECK(clock_line(5, 7, 5, 8).on_root(6) == Approx(13));             // no time between the two
+    CHECK(clock_line(0, 0, 1e-3, 1).on_root(2) == Approx(2).margin(3e-3));  // no clock is that bad
 }
 
 TEST_CASE("trace: memory is bounded, what is left out is counted, threads may record at once") {
