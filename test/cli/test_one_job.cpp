@@ -45,11 +45,16 @@ TEST_CASE("a second job on a checkpoint folder is refused and named the first, w
     const Scratch scratch;
     const std::string file = config(scratch);
     const std::string log = (scratch / "first.log").string(), run = (scratch / "run").string();
-    const Outcome both = run_command(
-        "bash -c 'SLURM_JOB_ID=17 " + divs_command("train " + file, 2) +
-        " --throttle 0=20 --throttle 1=20 2>" + log + " & first=$!; until [ -s " + run +
-        "/.divs-lock ]; do sleep 0.05; done; cp " + run + "/.divs-lock " + (scratch / "lock").string() +
-        "; " + divs_command("train " + file) + "; second=$?; wait $first && exit $second'");
+    // The first trains until it is told to stop; while it does, the second comes, and the first takes more
+    // steps.
+    write_text(scratch / "both.sh",
+               "SLURM_JOB_ID=17 " + divs_command("train " + file, 2) + " --set train.epochs=100000 2>" + log +
+                   " &\nfirst=$!\nuntil ls " + run + "/step-*; do sleep 0.05; done >/dev/null 2>&1\ncp " +
+                   run + "/.divs-lock " + (scratch / "lock").string() + "\n" + divs_command("train " + file) +
+                   "\nsecond=$?\nbefore=$(wc -l <" + run + "/metrics.jsonl)\nuntil [ $(wc -l <" + run +
+                   "/metrics.jsonl) -gt $((before + 3)) ]; do sleep 0.05; done\nkill -USR1 $first\n" +
+                   "wait $first && exit $second\n");
+    const Outcome both = run_command("bash " + (scratch / "both.sh").string());
     INFO(both.text() << read_text(log));
     CHECK(both.status == 4);
     const std::string lock = read_text(scratch / "lock");
@@ -59,7 +64,7 @@ TEST_CASE("a second job on a checkpoint folder is refused and named the first, w
     gethostname(host, sizeof host - 1);
     CHECK_THAT(both.err, ContainsSubstring(run + ": another job works in this folder: host " + host +
                                            ", process " + process + ", Slurm job 17, since 2"));
-    CHECK_THAT(read_text(log), ContainsSubstring("96 of 96 samples used once"));
+    CHECK_THAT(read_text(log), ContainsSubstring("stopped by a signal"));
     CHECK_FALSE(fs::exists(scratch / "run" / ".divs-lock"));
 }
 
