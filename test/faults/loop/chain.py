@@ -167,8 +167,9 @@ class Chain:
         return Job(self.shop.command(settings, slowed, timeout), ranks, self.folder, log, hosts)
 
     def intact(self):
+        """[(step, path)], newest first. A running job may remove a file after it was listed."""
         return [(step, file) for step, file in checkpoint_files(self.folder)
-                if content(file) not in self.corrupted]
+                if content(file) not in self.corrupted | {None}]
 
     def spoiled(self, file):
         self.corrupted.add(content(file))
@@ -240,5 +241,9 @@ class Chain:
 
 
 def content(file):
-    with open(file, "rb") as opened:
-        return hash(opened.read())
+    """None: it is no longer there."""
+    try:
+        with open(file, "rb") as opened:
+            return hash(opened.read())
+    except FileNotFoundError:
+        return None
