@@ -130,8 +130,8 @@ InitReport init_from(nn::Model& model, const Weights& weights, const InitSetting
     const std::string head = head_prefix(model.spec());
     const bool fresh_head = settings.new_head && head_differs(model, weights, head);
     InitReport report;
-    const auto load = [&](const std::vector<nn::ParameterView>& views, std::span<float> array) {
-        nn::HostView host(model.backend(), array);
+    const auto load = [&](const std::vector<nn::ParameterView>& views, std::span<float> memory) {
+        nn::HostView host(model.backend(), memory);
         const std::span<float> arena = host.values();
         for (const auto& view : views) {
             const Array* array = weights.find(view.name);
