@@ -48,5 +48,7 @@ void add_allreduce(CLI::App& bench);
 void add_balance(CLI::App& bench);
 void add_scale(CLI::App& bench, const cli::Common& common);
 void add_restart(CLI::App& bench);
+void add_paced(CLI::App& bench);
+void add_decide(CLI::App& bench);
 
 }  // namespace divs::bench

@@ -10,6 +10,8 @@
 #include "divs/comm/world.hpp"
 #include "divs/core/error.hpp"
 #include "paced_job.hpp"
+#include "thread_link.hpp"
+#include "world_link.hpp"
 
 namespace divs::bench {
 namespace {
@@ -20,23 +22,6 @@ struct Options {
     std::uint64_t rounds = 72;
     int batch = 48, repeats = 3;
     std::string json;
-};
-
-class WorldLink : public Link {
-  public:
-    explicit WorldLink(comm::World& world) : world_(world) {}
-    int rank() const override { return world_.rank(); }
-    int size() const override { return world_.size(); }
-    std::vector<std::vector<std::byte>> gather(std::vector<std::byte> mine) override {
-        return world_.gather(mine, 0);
-    }
-    std::vector<std::byte> broadcast(std::vector<std::byte> bytes) override {
-        return world_.broadcast(std::move(bytes), 0);
-    }
-    void barrier() override { world_.barrier().wait(); }
-
-  private:
-    comm::World& world_;
 };
 
 // The throttled rank, and with four ranks the levels of heterogeneity of OmniLearn (Tyagi and Sharma, 2025),

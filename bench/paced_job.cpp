@@ -1,18 +1,15 @@
 #include "paced_job.hpp"
 
 #include <algorithm>
-#include <barrier>
-#include <chrono>
 #include <cstring>
-#include <exception>
+#include <limits>
 #include <memory>
-#include <mutex>
 #include <numeric>
-#include <thread>
 
 #include "divs/core/clock.hpp"
 #include "divs/core/error.hpp"
 #include "divs/sched/agent.hpp"
+#include "divs/sched/conversation.hpp"
 
 namespace divs::bench {
 namespace {
@@ -44,9 +41,12 @@ class PacedRank {
         options.batch = job.batch;
         options.move_seconds = 0.001;  // nothing is decoded here
         if (link.rank() == 0) scheduler_ = std::make_unique<sched::Scheduler>(link.size(), shards_, options);
+        talk_ = std::make_unique<Talk>(
+            link, job.lag, scheduler_ ? [this](auto reports) { return decide(reports); } : Talk::Decide());
         std::vector<std::byte> leases;
         if (scheduler_) leases = scheduler_->assign(shards_, 1, 0).pack();
-        agent_.begin_epoch(sched::Assignment::unpack(link.broadcast(std::move(leases))));
+        link_.broadcast_into(leases, 0, "assignment").wait();
+        agent_.begin_epoch(sched::Assignment::unpack(leases));
     }
 
     PacedResult run() {
@@ -54,77 +54,79 @@ class PacedRank {
         Stopwatch watch;
         for (std::uint64_t round = 0; round < job_.rounds; ++round) {
             const bool measured = round >= job_.first_measured() && round + left_out_at_the_end < job_.rounds;
-            if (pending_ && pending_->effective_step == round) apply();
             const auto shares = agent_.shares(job_.batch);
-            const double own = work(shares, round);
-            const double waited = wait();
-            agent_.done(shares);
             const int mine = shares[static_cast<std::size_t>(link_.rank())];
-            meter_.add({static_cast<double>(mine), 0, own, waited});
-            if ((round + 1) % static_cast<std::uint64_t>(job_.interval) == 0 && !pending_) decide(round + 1);
+            begin_shards(mine, round);
+            const Link::Step step = link_.step(mine * job_.cost(link_.rank(), round));
+            agent_.done(shares);
+            meter_.add({static_cast<double>(mine), 0, step.own, step.waited});
+            converse(static_cast<std::int64_t>(round));
             const double wall = watch.lap();
-            if (measured) count(wall, own, waited, shares);
+            if (measured) count(wall, step, shares);
         }
+        talk_->end();
         return result();
     }
 
   private:
-    // Sleeps for the cost of its share; the seconds that this took.
-    double work(const std::vector<int>& shares, std::uint64_t round) {
-        const int mine = shares[static_cast<std::size_t>(link_.rank())];
-        while (begun_ < static_cast<std::uint64_t>(mine)) {
+    using Talk = sched::Conversation<Link>;
+
+    void begin_shards(int samples, std::uint64_t round) {
+        while (begun_ < static_cast<std::uint64_t>(samples)) {
             const auto shard = agent_.start_next();
             if (!shard)
                 throw_error<Error>("rank {}: round {} needs {} samples, but no shard may start", link_.rank(),
-                                   round, mine);
+                                   round, samples);
             begun_ += shards_[*shard].samples;
         }
-        begun_ -= static_cast<std::uint64_t>(mine);
+        begun_ -= static_cast<std::uint64_t>(samples);
+    }
+
+    void converse(std::int64_t round) {
         const Stopwatch watch;
-        std::this_thread::sleep_for(std::chrono::duration<double>(mine * job_.cost(link_.rank(), round)));
-        return watch.seconds();
+        auto decision = talk_->after_step(round);
+        if (!decision && talk_->due(round, job_.interval, agent_.samples_left_everywhere(), job_.batch)) {
+            const auto report =
+                agent_.report(static_cast<std::uint64_t>(round), job_.lag, job_.batch, 0, meter_);
+            talk_->begin(round, report.pack());
+            decision = talk_->after_step(round);
+        }
+        if (decision) {
+            agent_.apply(*decision);
+            meter_.mark();
+        }
+        longest_talk_ = std::max(longest_talk_, watch.seconds());
     }
 
-    double wait() {
-        const Stopwatch watch;
-        link_.barrier();
-        return watch.seconds();
+    sched::Decision decide(Talk::Reports reports) {
+        link_.spend(job_.decision_seconds);
+        return scheduler_->decide(reports);
     }
 
-    void decide(std::uint64_t step) {
-        auto reports = link_.gather(agent_.report(step, job_.lag, job_.batch, 0, meter_).pack());
-        std::vector<std::byte> decision;
-        if (scheduler_) decision = scheduler_->decide(reports).pack();
-        pending_ =
-            std::make_unique<sched::Decision>(sched::Decision::unpack(link_.broadcast(std::move(decision))));
-    }
-
-    void apply() {
-        agent_.apply(*pending_);
-        meter_.mark();
-        pending_.reset();
-    }
-
-    void count(double wall, double own, double waited, const std::vector<int>& shares) {
+    void count(double wall, const Link::Step& step, const std::vector<int>& shares) {
         ++rounds_;
         wall_ += wall;
-        own_ += own;
-        waited_ += waited;
+        own_ += step.own;
+        waited_ += step.waited;
         for (std::size_t r = 0; r < shares.size(); ++r) shares_[r] += shares[r];
     }
 
     PacedResult result() {
         PacedResult result;
-        const double mine[2] = {own_, waited_};
+        const double mine[3] = {own_, waited_, longest_talk_};
         const auto bytes = std::as_bytes(std::span(mine));
-        const auto all = link_.gather({bytes.begin(), bytes.end()});
+        std::vector<std::vector<std::byte>> all;
+        link_.gather_into({bytes.begin(), bytes.end()}, 0, all, "times").wait();
         if (!scheduler_ || rounds_ == 0) return result;
         std::vector<double> own;
+        result.exposed_seconds = std::numeric_limits<double>::infinity();
         for (const auto& rank : all) {
-            double values[2];
+            double values[3];
             std::memcpy(values, rank.data(), sizeof values);
             own.push_back(values[0]);
             result.waited_share += values[1] / (values[0] + values[1]) / static_cast<double>(all.size());
+            result.exposed_seconds = std::min(result.exposed_seconds, values[1] / rounds_);
+            result.decision_seconds = std::max(result.decision_seconds, values[2]);
         }
         result.round_seconds = wall_ / rounds_;
         result.efficiency = sched::efficiency(job_.best_round(), result.round_seconds);
@@ -141,45 +143,10 @@ class PacedRank {
     sched::Agent agent_;
     sched::ThroughputMeter meter_;
     std::unique_ptr<sched::Scheduler> scheduler_;
-    std::unique_ptr<sched::Decision> pending_;
+    std::unique_ptr<Talk> talk_;
     std::uint64_t begun_ = 0;  // samples of begun shards that are not done
-    double rounds_ = 0, wall_ = 0, own_ = 0, waited_ = 0;
+    double rounds_ = 0, wall_ = 0, own_ = 0, waited_ = 0, longest_talk_ = 0;
     std::vector<double> shares_;
-};
-
-// What the threads of one job share.
-struct Exchange {
-    explicit Exchange(int ranks) : barrier(ranks), slots(static_cast<std::size_t>(ranks)) {}
-    std::barrier<> barrier;
-    std::vector<std::vector<std::byte>> slots;
-};
-
-class ThreadLink : public Link {
-  public:
-    ThreadLink(int rank, Exchange& exchange) : rank_(rank), exchange_(exchange) {}
-    int rank() const override { return rank_; }
-    int size() const override { return static_cast<int>(exchange_.slots.size()); }
-
-    std::vector<std::vector<std::byte>> gather(std::vector<std::byte> mine) override {
-        exchange_.slots[static_cast<std::size_t>(rank_)] = std::move(mine);
-        barrier();
-        std::vector<std::vector<std::byte>> all;
-        if (rank_ == 0) all = exchange_.slots;
-        barrier();
-        return all;
-    }
-    std::vector<std::byte> broadcast(std::vector<std::byte> bytes) override {
-        if (rank_ == 0) exchange_.slots[0] = std::move(bytes);
-        barrier();
-        auto copy = exchange_.slots[0];
-        barrier();
-        return copy;
-    }
-    void barrier() override { exchange_.barrier.arrive_and_wait(); }
-
-  private:
-    int rank_;
-    Exchange& exchange_;
 };
 
 }  // namespace
@@ -189,6 +156,7 @@ double PacedJob::cost(int rank, std::uint64_t round) const {
 }
 
 std::uint64_t PacedJob::first_measured() const {
+    if (measured_from > 0) return measured_from;
     const auto every = static_cast<std::uint64_t>(interval);
     return (onset / every + 3) * every + static_cast<std::uint64_t>(lag);
 }
@@ -201,27 +169,6 @@ double PacedJob::best_round() const {
 
 PacedResult run_paced(Link& link, const PacedJob& job, bool scheduled) {
     return PacedRank(link, job, scheduled).run();
-}
-
-void on_threads(int ranks, const std::function<void(Link&)>& body) {
-    Exchange exchange(ranks);
-    std::mutex mutex;
-    std::exception_ptr error;
-    {
-        std::vector<std::jthread> threads;
-        for (int r = 0; r < ranks; ++r)
-            threads.emplace_back([&, r] {
-                try {
-                    ThreadLink link(r, exchange);
-                    body(link);
-                } catch (...) {
-                    const std::lock_guard lock(mutex);
-                    if (!error) error = std::current_exception();
-                    exchange.barrier.arrive_and_drop();  // the others go on without it, and fail or end
-                }
-            });
-    }
-    if (error) std::rethrow_exception(error);
 }
 
 }  // namespace divs::bench

@@ -7,7 +7,7 @@
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$top"
-"$top/jobs/install_packages.sh" build run test
+"$top/jobs/install_packages.sh" build run test simulate
 export DIVS_WERROR=ON
 . "$top/jobs/mpi_environment.sh"
 [ -z "${DIVS_DATA:-}" ] || DIVS_DATA=$(cd "$DIVS_DATA" && pwd)

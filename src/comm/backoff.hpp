@@ -5,8 +5,6 @@
 #include <sys/prctl.h>
 
 #include <algorithm>
-#include <chrono>
-#include <thread>
 
 #include "divs/core/clock.hpp"
 
@@ -24,12 +22,12 @@ class Backoff {
         if (!waiting_) since_ = now;
         waiting_ = true;
         const double waited = now - since_;
-        if (due > now && due - now < 1e9) return sleep_for(std::min(due - now, longest));
+        if (due > now && due - now < 1e9) return sleep_seconds(std::min(due - now, longest));
         if (waited < spin) {
             sched_yield();
             return;
         }
-        sleep_for(std::clamp(waited / 8, shortest, longest));
+        sleep_seconds(std::clamp(waited / 8, shortest, longest));
     }
 
     // Sleeps of this thread end within a microsecond of the time asked for, not within the system's usual 50.
@@ -37,10 +35,6 @@ class Backoff {
 
   private:
     static constexpr double spin = 20e-6, shortest = 5e-6, longest = 1e-3;  // seconds
-
-    static void sleep_for(double seconds) {
-        std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
-    }
 
     bool waiting_ = false;
     double since_ = 0;

@@ -1,7 +1,9 @@
 #include "divs/comm/bucket_tuner.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdint>
 
 namespace divs::comm {
 
@@ -50,6 +52,23 @@ BucketProposal propose_buckets(const SumCost& cost, std::size_t total_bytes, dou
     }
     const auto good = [&](const BucketProposal& p) { return p.exposed_seconds <= least * 1.02 + 20e-6; };
     return *std::find_if(candidates.rbegin(), candidates.rend(), good);
+}
+
+std::optional<BucketProposal> BucketTuner::after_step(World& world, const BucketReducer& reducer,
+                                                      std::size_t total_bytes, double seconds) {
+    if (done_ >= steps_) return std::nullopt;
+    if (++done_ > warm_up_) {
+        timings_.insert(timings_.end(), reducer.timings().begin(), reducer.timings().end());
+        // Of forward and backward together, backward is about two thirds.
+        backward_seconds_ += seconds * 2 / 3 / (steps_ - warm_up_);
+    }
+    if (done_ < steps_) return std::nullopt;
+    BucketProposal proposal = propose_buckets(fit_sum_cost(timings_), total_bytes, backward_seconds_);
+    std::array<std::uint64_t, 2> lengths{proposal.bucket_bytes, proposal.first_bytes};
+    world.broadcast(std::as_writable_bytes(std::span(lengths)), 0, "bucket lengths").wait();
+    proposal.bucket_bytes = lengths[0];
+    proposal.first_bytes = lengths[1];
+    return proposal;
 }
 
 }  // namespace divs::comm

@@ -12,7 +12,10 @@ Channel::Channel(const Environment& environment, const WorldOptions& options, By
     : topology_(environment.topology()),
       communicator_(environment.communicator()),
       links_{WorldOptions::Link{}, options.emulate_cluster, options.emulate_centre},
-      ledger_(ledger) {}
+      ledger_(ledger),
+      adding_rate_(options.emulate_adding),
+      adds_(options.add),
+      blocks_(options.block && !options.thread) {}
 
 // A link is a pipe of this rank: a message of b bytes occupies it for b / bandwidth and is there a latency
 // later, so messages queue for bandwidth but their latencies overlap.
@@ -68,10 +71,18 @@ bool Channel::test(Transfer& transfer) {
         }
         start(transfer);
     }
+    if (blocks_) {  // collect() looks at all of them at once
+        waited_for_.push_back(&transfer);
+        return false;
+    }
     int done = 0;
     MPI_Status status;
     DIVS_MPI(rank(), MPI_Test, &transfer.request_, &done, &status);
-    if (!done) return false;
+    if (done) complete(transfer, status);
+    return done;
+}
+
+void Channel::complete(Transfer& transfer, const MPI_Status& status) {
     transfer.state_ = Transfer::State::done;
     count_progress();
     int received = static_cast<int>(transfer.bytes_);
@@ -80,7 +91,30 @@ bool Channel::test(Transfer& transfer) {
         throw_error<CommunicationError>(
             "rank {}: {} bytes came from rank {}, expected {}: ranks disagree about the operation", rank(),
             received, transfer.peer_, transfer.bytes_);
-    return true;
+}
+
+void Channel::collect(bool wait) {
+    std::ranges::sort(waited_for_);  // one may stand there twice
+    const auto repeated = std::ranges::unique(waited_for_);
+    waited_for_.erase(repeated.begin(), repeated.end());
+    std::vector<MPI_Request> requests;
+    for (const Transfer* transfer : waited_for_) requests.push_back(transfer->request_);
+    int which = MPI_UNDEFINED, done = wait;
+    MPI_Status status;
+    const int size = static_cast<int>(requests.size());
+    if (wait)
+        DIVS_MPI(rank(), MPI_Waitany, size, requests.data(), &which, &status);
+    else
+        DIVS_MPI(rank(), MPI_Testany, size, requests.data(), &which, &done, &status);
+    if (!done || which == MPI_UNDEFINED) return;
+    Transfer& transfer = *waited_for_[static_cast<std::size_t>(which)];
+    waited_for_.erase(waited_for_.begin() + which);
+    transfer.request_ = MPI_REQUEST_NULL;
+    complete(transfer, status);
+}
+
+void Channel::combined(std::size_t bytes) const {
+    if (adding_rate_ > 0) sleep_seconds(static_cast<double>(bytes) / adding_rate_);
 }
 
 bool Channel::test(std::span<Transfer> transfers) {

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <vector>
 
 #include "divs/comm/world.hpp"
 #include "environment.hpp"
@@ -55,7 +56,11 @@ class Channel {
     // wrong.
     void begin_operation(std::uint64_t number) noexcept {
         tag_base_ = static_cast<int>(number % 2048) * max_slots;
+        waited_for_.clear();
     }
+
+    // What all ranks' Channel does for an algorithm that may be given some of them.
+    Channel& base() noexcept { return *this; }
 
     // At most piece_bytes. Two messages to one peer in one slot arrive in order.
     Transfer send(const void* data, std::size_t bytes, int peer, int slot = 0);
@@ -82,7 +87,26 @@ class Channel {
         };
         return Awaiter{*this};
     }
-    std::coroutine_handle<> paused() const noexcept { return paused_; }
+    // Runs the paused operation on to its next pause.
+    void resume() {
+        waited_for_.clear();
+        paused_.resume();
+    }
+    // Where this rank blocks inside MPI: looks whether one of the messages that the operation paused for is
+    // through, or waits until one is.
+    bool blocks() const noexcept { return blocks_; }
+    void collect(bool wait);
+
+    // Memory for what arrives in a slot; it holds until the slot's next call.
+    template <class T>
+    std::span<T> scratch(int slot, std::size_t size) {
+        std::vector<std::byte>& memory = scratch_[static_cast<std::size_t>(slot)];
+        if (memory.size() < size * sizeof(T)) memory.resize(size * sizeof(T));
+        return {reinterpret_cast<T*>(memory.data()), size};
+    }
+    bool adds() const noexcept { return adds_; }
+    // So many bytes of what arrived were added up.
+    void combined(std::size_t bytes) const;
 
     // Counts messages started and finished: what the watchdog and the back-off look at.
     const std::atomic<std::uint64_t>& progress() const noexcept { return progress_; }
@@ -93,6 +117,7 @@ class Channel {
 
   private:
     void start(Transfer& transfer);
+    void complete(Transfer& transfer, const MPI_Status& status);
     double delivery_time(Tier tier, std::size_t bytes) noexcept;
 
     static constexpr double never = std::numeric_limits<double>::infinity();
@@ -101,8 +126,12 @@ class Channel {
     std::array<WorldOptions::Link, 3> links_;  // by tier
     std::array<double, 3> link_free_{};        // when this rank's link of the tier has sent what it was given
     ByteLedger& ledger_;
+    std::array<std::vector<std::byte>, max_slots> scratch_;  // allocated as for any fundamental type
     int tag_base_ = 0;
+    double adding_rate_;  // bytes/s, emulated; 0: as it is
+    bool adds_, blocks_;
     std::coroutine_handle<> paused_;
+    std::vector<Transfer*> waited_for_;  // where this rank blocks: what the paused operation tested
     std::atomic<std::uint64_t> progress_{0};
     double next_due_ = never;
 };

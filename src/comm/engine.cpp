@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "divs/core/clock.hpp"
@@ -65,7 +66,7 @@ Engine::~Engine() {
 
 void Engine::open() {
     watchdog_.begin(0, "start of MPI", nullptr);
-    environment_.emplace(options_.cluster_size);
+    environment_.emplace(options_.cluster_size, options_.thread || !options_.block);
     channel_.emplace(*environment_, options_, ledger_);
     topology_ = environment_->topology();
     watchdog_.know_rank(topology_.rank, topology_.host);
@@ -150,7 +151,7 @@ bool Engine::step() {
     }
     try {
         if (operation.started) {
-            channel_->paused().resume();
+            channel_->resume();
         } else {
             operation.started = true;
             channel_->begin_operation(operation.state->number);
@@ -196,6 +197,7 @@ std::shared_ptr<Work::State> Engine::post(std::string_view what, Start start) {
 
 void Engine::poll() {
     if (options_.thread || leaving_) return;
+    if (channel_->blocks()) channel_->collect(false);
     while (step() && (current_ || take_next())) {
     }
 }
@@ -206,7 +208,25 @@ void Engine::advance(Backoff& backoff) {
     if (step() || channel_->progress() != seen)
         backoff.reset();
     else
-        backoff.wait(channel_->take_next_due());
+        wait_for_message(backoff);
+}
+
+void Engine::wait_for_message(Backoff& backoff) {
+    const double due = channel_->take_next_due();
+    if (channel_->blocks() && std::isinf(due))
+        channel_->collect(true);
+    else
+        backoff.wait(due);
+}
+
+double Engine::work_until(double time) {
+    if (!options_.thread) {
+        Backoff backoff;
+        while (now_seconds() < time && !leaving_ && (current_ || take_next())) advance(backoff);
+        if (const double late = now_seconds() - time; late > 0) return late;
+    }
+    sleep_seconds(time - now_seconds());
+    return 0;
 }
 
 void Engine::run_until(const Work::State& state) {

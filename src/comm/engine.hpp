@@ -55,6 +55,8 @@ class Engine {
     void run_until(const Work::State& state);
     // Moves operations along on the calling thread, without waiting. Nothing where a thread runs them.
     void poll();
+    // See World::work_until.
+    double work_until(double time);
     // Ends all communication now; the process is to end without MPI_Finalize.
     void leave() noexcept;
     [[noreturn]] void abort(int code) noexcept;
@@ -77,6 +79,7 @@ class Engine {
     bool step();
     void finish(std::exception_ptr error);
     void advance(Backoff& backoff);
+    void wait_for_message(Backoff& backoff);
     void cancel_all(std::string_view reason) noexcept;
     void abort_if_asked();
 

@@ -24,13 +24,14 @@ std::vector<int> assign_clusters(const std::vector<int>& leaders, int cluster_si
     return clusters;
 }
 
-Environment::Environment(int cluster_size) {
+Environment::Environment(int cluster_size, bool threads) {
     int initialised = 0, provided = 0;
     MPI_Initialized(&initialised);
     if (initialised)
         throw_error<CommunicationError>("MPI was started before in this process, expected one World");
-    check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread", -1);
-    if (provided < MPI_THREAD_FUNNELED)
+    const int wanted = threads ? MPI_THREAD_FUNNELED : MPI_THREAD_SINGLE;
+    check_mpi(MPI_Init_thread(nullptr, nullptr, wanted, &provided), "MPI_Init_thread", -1);
+    if (provided < wanted)
         throw_error<CommunicationError>("MPI offers thread level {}, expected at least MPI_THREAD_FUNNELED",
                                         provided);
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);

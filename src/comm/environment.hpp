@@ -28,7 +28,8 @@ std::vector<int> assign_clusters(const std::vector<int>& leaders, int cluster_si
 // The thread that makes it is the one that may call MPI, and the one that must destroy it.
 class Environment {
   public:
-    explicit Environment(int cluster_size);
+    // `threads`: other threads run beside it.
+    Environment(int cluster_size, bool threads);
     ~Environment();
     Environment(const Environment&) = delete;
 

@@ -11,21 +11,19 @@
 #include <vector>
 
 #include "channel.hpp"
+#include "combine.hpp"
+#include "halving.hpp"
+#include "ring.hpp"
 #include "task.hpp"
 
 namespace divs::comm {
 
 // Longest vector, in bytes, that is reduced by recursive doubling; measured where the ring gets faster.
 inline constexpr std::size_t doubling_bytes = std::size_t{16} << 10;
-// A ring's messages, and how many rings of a vector are on their way at once.
+// A ring's messages, the blocks of halving, and how many blocks of a vector are on their way at once.
 inline constexpr std::size_t ring_piece_bytes = std::size_t{256} << 10;
-inline constexpr std::size_t ring_slots = 8;
-
-// into[i] = operation(into[i], from[i]).
-template <class T, class Operation>
-void combine(std::span<T> into, const T* from, Operation operation) {
-    for (std::size_t i = 0; i < into.size(); ++i) into[i] = operation(into[i], from[i]);
-}
+inline constexpr std::size_t halving_block_bytes = std::size_t{4} << 20;
+inline constexpr std::size_t blocks_at_once = max_slots;
 
 // Recursive doubling (Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in
 // MPICH", 2005): in round k, ranks that differ in bit k swap what they have. Both compute a + b and b + a,
@@ -48,13 +46,13 @@ Task reduce_by_doubling(Links& channel, std::span<T> values, Operation operation
     if (has_guest) {
         Transfer in = channel.receive(other.data(), bytes, rank + power);
         while (!channel.test(in)) co_await channel.pause();
-        combine(values, other.data(), operation);
+        combine(channel.base(), values, other.data(), operation);
     }
     for (int bit = 1; bit < power; bit *= 2) {
         Transfer pair[2] = {channel.receive(other.data(), bytes, rank ^ bit),
                             channel.send(values.data(), bytes, rank ^ bit)};
         while (!channel.test(pair)) co_await channel.pause();
-        combine(values, other.data(), operation);
+        combine(channel.base(), values, other.data(), operation);
     }
     if (has_guest) {
         Transfer out = channel.send(values.data(), bytes, rank + power);
@@ -62,105 +60,60 @@ Task reduce_by_doubling(Links& channel, std::span<T> values, Operation operation
     }
 }
 
-// One ring allreduce in progress: `size` chunks of a block travel round the ring, first adding up, then
-// copied (Patarasuk, Yuan, "Bandwidth optimal all-reduce algorithms", 2009). Chunk c starts at rank c and
-// gains c+1, c+2, ... in this order.
-template <class Links, class T, class Operation>
-class Ring {
-  public:
-    Ring(Links& channel, int slot, Operation operation)
-        : channel_(channel),
-          slot_(slot),
-          size_(channel.size()),
-          rank_(channel.rank()),
-          operation_(operation) {}
-
-    bool idle() const noexcept { return step_ == steps(); }
-
-    void start(std::span<T> block) {
-        block_ = block;
-        arrived_.resize((block.size() + static_cast<std::size_t>(size_) - 1) /
-                        static_cast<std::size_t>(size_));
-        step_ = 0;
-        start_step();
-    }
-
-    // Moves on where the messages of the step are through; false where they are not.
-    bool advance() {
-        Transfer pair[2] = {in_, out_};
-        const bool through = channel_.test(pair);
-        in_ = pair[0];
-        out_ = pair[1];
-        if (!through) return false;
-        if (adding()) combine(incoming(), arrived_.data(), operation_);
-        ++step_;
-        if (!idle()) start_step();
-        return true;
-    }
-
-  private:
-    int steps() const noexcept { return 2 * (size_ - 1); }
-    bool adding() const noexcept { return step_ < size_ - 1; }
-
-    std::span<T> chunk(int index) const {
-        const auto c = static_cast<std::size_t>((index + 2 * size_) % size_),
-                   n = static_cast<std::size_t>(size_);
-        const std::size_t begin = block_.size() * c / n, end = block_.size() * (c + 1) / n;
-        return block_.subspan(begin, end - begin);
-    }
-    std::span<T> outgoing() const { return chunk(rank_ - step_ % (size_ - 1) + (adding() ? 0 : 1)); }
-    std::span<T> incoming() const { return chunk(rank_ - step_ % (size_ - 1) - (adding() ? 1 : 0)); }
-
-    void start_step() {
-        const int left = (rank_ + size_ - 1) % size_, right = (rank_ + 1) % size_;
-        const std::span<T> to = incoming(), from = outgoing();
-        in_ = channel_.receive(adding() ? arrived_.data() : to.data(), to.size_bytes(), left, slot_);
-        out_ = channel_.send(from.data(), from.size_bytes(), right, slot_);
-    }
-
-    Links& channel_;
-    int slot_, size_, rank_;
-    Operation operation_;
-    std::span<T> block_;
-    std::vector<T> arrived_;
-    Transfer in_, out_;
-    int step_ = 2 * (size_ - 1);
-};
-
-// Cuts the values into blocks, whose rings run a few at a time: one is added while another is on its way, and
-// what arrives is added while it is in the cache.
-template <class Links, class T, class Operation>
-Task reduce_by_ring(Links& channel, std::span<T> values, Operation operation) {
-    const std::size_t block = ring_piece_bytes / sizeof(T) * static_cast<std::size_t>(channel.size());
-    std::vector<Ring<Links, T, Operation>> rings;
-    for (std::size_t s = 0; s < ring_slots && s * block < values.size(); ++s)
-        rings.emplace_back(channel, static_cast<int>(s), operation);
+// Cuts the values into blocks, of which a few (Ring or Halving) are on their way at once: one is added while
+// another travels, and what arrives is added while it is in the cache.
+template <class Block, class Links, class T, class Operation>
+Task reduce_in_blocks(Links& channel, std::span<T> values, Operation operation, std::size_t block) {
+    std::vector<Block> blocks;
+    for (std::size_t s = 0; s < blocks_at_once && s * block < values.size(); ++s)
+        blocks.emplace_back(channel, static_cast<int>(s), operation);
     std::size_t next = 0;
     for (bool busy = true; busy;) {
         bool moved = false;
         busy = false;
-        for (std::size_t s = 0; s < rings.size(); ++s) {
-            auto& ring = rings[s];
-            if (!ring.idle()) moved = ring.advance() || moved;
+        for (std::size_t s = 0; s < blocks.size(); ++s) {
+            Block& current = blocks[s];
+            if (!current.idle()) moved = current.advance() || moved;
             // Block k runs in slot k mod slots on every rank: its messages meet those of the same block.
-            if (ring.idle() && next < values.size() && next / block % rings.size() == s) {
-                ring.start(values.subspan(next, std::min(block, values.size() - next)));
+            if (current.idle() && next < values.size() && next / block % blocks.size() == s) {
+                current.start(values.subspan(next, std::min(block, values.size() - next)));
                 next += block;
                 moved = true;
             }
-            busy = busy || !ring.idle();
+            busy = busy || !current.idle();
         }
         if (busy && !moved) co_await channel.pause();
     }
 }
 
+// Whether `bytes` over so many ranks are summed by halving or by the ring: by what a block's messages cost
+// one after the other, a message's start standing for the bytes that a link carries meanwhile (10 us at 50
+// Gb/s). A few ranks, mostly those of one host, keep to the ring, whose messages are of one length that fits
+// a cache.
+inline bool prefers_halving(int ranks, std::size_t bytes) noexcept {
+    constexpr int ring_ranks = 8;
+    constexpr double start = 64 << 10;
+    if (ranks <= ring_ranks) return false;
+    const auto power = std::bit_floor(static_cast<unsigned>(ranks));
+    const double n = ranks, hosts = power, rounds = std::countr_zero(power);
+    const auto length = static_cast<double>(bytes);
+    const double guests = static_cast<unsigned>(ranks) > power ? 2 * (start + length) : 0;
+    const double halving = 2 * rounds * start + 2 * length * (1 - 1 / hosts) + guests;
+    return halving < 2 * (n - 1) * (start + length / n);
+}
+
 template <class Links, class T, class Operation>
 Task reduce(Links& channel, std::span<T> values, Operation operation) {
     if (channel.size() == 1 || values.empty()) co_return;
+    const auto ranks = static_cast<std::size_t>(channel.size());
     if (values.size_bytes() <= doubling_bytes)
         co_await reduce_by_doubling(channel, values, operation);
+    else if (prefers_halving(channel.size(), values.size_bytes()))
+        co_await reduce_in_blocks<Halving<Links, T, Operation>>(channel, values, operation,
+                                                                halving_block_bytes / sizeof(T));
     else
-        co_await reduce_by_ring(channel, values, operation);
+        co_await reduce_in_blocks<Ring<Links, T, Operation>>(channel, values, operation,
+                                                             ring_piece_bytes / sizeof(T) * ranks);
 }
 
 }  // namespace divs::comm

@@ -29,6 +29,7 @@ class Subset {
     bool test(Transfer& transfer) { return channel_.test(transfer); }
     bool test(std::span<Transfer> transfers) { return channel_.test(transfers); }
     auto pause() noexcept { return channel_.pause(); }
+    Channel& base() noexcept { return channel_; }
 
   private:
     Channel& channel_;

@@ -62,13 +62,15 @@ class Flow {
 
     // True when all streams are through.
     bool advance() {
-        bool through = true;
-        for (Queue& queue : queues_) {
-            while (queue.current < queue.streams.size() && queue.streams[queue.current].advance())
-                ++queue.current;
-            through = through && queue.current == queue.streams.size();
-        }
-        return through;
+        if (unfinished_.empty() && !begun_)
+            for (Queue& queue : queues_) unfinished_.push_back(&queue);
+        begun_ = true;
+        std::erase_if(unfinished_, [](Queue* queue) {
+            while (queue->current < queue->streams.size() && queue->streams[queue->current].advance())
+                ++queue->current;
+            return queue->current == queue->streams.size();
+        });
+        return unfinished_.empty();
     }
 
   private:
@@ -78,6 +80,8 @@ class Flow {
     };
     Channel& channel_;
     std::vector<Queue> queues_;
+    std::vector<Queue*> unfinished_;  // once begun
+    bool begun_ = false;
 };
 
 std::span<std::byte> bytes_of(std::uint64_t& value) {

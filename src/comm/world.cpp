@@ -234,6 +234,9 @@ void World::emulate(const WorldOptions::Link& cluster, const WorldOptions::Link&
 void World::poll() {
     impl_->engine.poll();
 }
+double World::work_until(double time) {
+    return impl_->engine.work_until(time);
+}
 void World::describe_activity(std::string text) {
     impl_->engine.watchdog().describe_activity(std::move(text));
 }

@@ -37,6 +37,10 @@ Balancer::Balancer(comm::World& world, const Settings& settings, const video::Ca
         sched::ShareTracker(world.size(), options.quantum, options.global_order, options.largest_share));
     if (world.rank() == 0)
         scheduler_ = std::make_unique<sched::Scheduler>(world.size(), std::move(shards), options);
+    talk_ = std::make_unique<sched::Conversation<comm::World>>(
+        world, options.lag,
+        scheduler_ ? [this](auto reports) { return scheduler_->decide(reports); }
+                   : sched::Conversation<comm::World>::Decide());
 }
 
 sched::Assignment Balancer::assign(const std::vector<std::uint64_t>& samples, std::uint64_t epoch) {
@@ -59,48 +63,27 @@ sched::Assignment Balancer::assign(const std::vector<std::uint64_t>& samples, st
     return sched::Assignment::unpack(world_.broadcast(std::move(bytes), 0, "assignment"));
 }
 
-void Balancer::decide() {
-    if (scheduler_) {
-        talk_->gathered.wait();
-        talk_->decision = scheduler_->decide(talk_->reports).pack();
-    }
-    talk_->decided = world_.broadcast_into(talk_->decision, 0, "decision");
-    talk_->broadcast = true;
-}
-
 std::optional<sched::Decision> Balancer::after_step(std::int64_t step, Epoch& epoch) {
     if (world_.size() == 1) return std::nullopt;
     const sched::SchedulerOptions& options = settings_.scheduler;
-    if (talk_ && !talk_->broadcast) decide();
-    if (talk_ && step + 1 == talk_->report_step + options.lag) {
-        talk_->decided.wait();
-        const auto decision = sched::Decision::unpack(talk_->decision);
-        talk_.reset();
-        epoch.apply(decision);
-        meter_.mark();
-        imbalance_ = decision.imbalance;
-        return decision;
+    auto decision = talk_->after_step(step);
+    if (!decision && options.enabled &&
+        talk_->due(step, options.interval, agent_->samples_left_everywhere(), settings_.run.batch)) {
+        talk_->begin(step, agent_
+                               ->report(static_cast<std::uint64_t>(step), options.lag, settings_.run.batch,
+                                        epoch.ahead(), meter_)
+                               .pack());
+        decision = talk_->after_step(step);
     }
-    // A decision that could not take effect before the epoch ends is not worth asking for.
-    const auto left = agent_->samples_left_everywhere();
-    const auto needed =
-        static_cast<std::uint64_t>(options.lag + 1) * static_cast<std::uint64_t>(settings_.run.batch);
-    if (!talk_ && options.enabled && (step + 1) % options.interval == 0 && left > needed) {
-        talk_ = std::make_unique<Conversation>();
-        talk_->report_step = step;
-        const auto report = agent_->report(static_cast<std::uint64_t>(step), options.lag, settings_.run.batch,
-                                           epoch.ahead(), meter_);
-        talk_->gathered = world_.gather_into(report.pack(), 0, talk_->reports, "reports");
-        if (options.lag == 1) return after_step(step, epoch);
-    }
-    return std::nullopt;
+    if (!decision) return std::nullopt;
+    epoch.apply(*decision);
+    meter_.mark();
+    imbalance_ = decision->imbalance;
+    return decision;
 }
 
 void Balancer::end_epoch() {
-    if (!talk_) return;
-    talk_->gathered.wait();
-    if (talk_->broadcast) talk_->decided.wait();
-    talk_.reset();
+    talk_->end();
 }
 
 }  // namespace divs::train

@@ -1,7 +1,6 @@
 #include "divs/train/feed.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <unordered_set>
 #include <utility>
 
@@ -106,7 +105,7 @@ void ClipFeed::read(const Lease& lease) {
         for (video::Clip clip; reader.next(clip); watch.lap()) {  // waiting for room in the queue is not work
             const double seconds = watch.lap();
             const double extra = seconds * (slowdown_ - 1);
-            if (extra > 0) std::this_thread::sleep_for(std::chrono::duration<double>(extra));
+            sleep_seconds(extra);
             {
                 std::lock_guard lock(mutex_);
                 ++counts_.clips;

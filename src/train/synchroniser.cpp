@@ -1,22 +1,15 @@
 #include "divs/train/synchroniser.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
-#include <thread>
 
-#include "divs/comm/bucket_tuner.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
 #include "divs/nn/host_view.hpp"
 
 namespace divs::train {
 namespace {
-
-constexpr double default_bucket_bytes = 4 << 20;
-constexpr std::size_t first_bucket_bytes = 1 << 20;
-constexpr int tuning_steps = 8;  // that bucket lengths are measured in; the first two warm up
 
 std::vector<std::size_t> boundaries(const nn::Model& model) {
     std::vector<std::size_t> starts;
@@ -66,10 +59,12 @@ void Synchroniser::choose_path() {
     const auto& paths = chosen.plan.paths;
     mixed_ = chosen.plan.has_devices() && std::ranges::count(paths, comm::Path::host) > 0;
     const double mib = settings_.run.bucket_mib;
-    const auto bytes = static_cast<std::size_t>(mib > 0 ? mib * (1 << 20) : default_bucket_bytes);
+    comm::BucketProposal lengths;
+    if (mib > 0) lengths.bucket_bytes = static_cast<std::size_t>(mib * (1 << 20));
     reducer_ = std::make_unique<comm::BucketReducer>(
         world_, std::move(chosen.sum),
-        comm::plan_buckets(boundaries(model_), model_.gradients().size(), bytes, first_bucket_bytes),
+        comm::plan_buckets(boundaries(model_), model_.gradients().size(), lengths.bucket_bytes,
+                           lengths.first_bytes),
         settings_.run.overlap);
 }
 
@@ -112,7 +107,7 @@ StepTotals Synchroniser::step(const nn::Batch& batch, const nn::LossSettings& lo
     if (reducer_) {
         times_.exposed += reducer_->finish();
         times_.busy = reducer_->busy_seconds();
-        if (++steps_ <= tuning_steps && settings_.run.bucket_mib == 0) tune_buckets();
+        if (settings_.run.bucket_mib == 0) tune_buckets();
     }
     return totals;
 }
@@ -122,7 +117,7 @@ void Synchroniser::measure_compute(Stopwatch& watch, double norm_wait, double sl
     if (slowdown > 1) model_.backend().synchronise();
     times_.compute = watch.lap() - norm_wait;
     if (slowdown <= 1) return;
-    std::this_thread::sleep_for(std::chrono::duration<double>(times_.compute * (slowdown - 1)));
+    sleep_seconds(times_.compute * (slowdown - 1));
     times_.compute += watch.lap();
     if (stream_) stream_->mark_compute(*end_);
 }
@@ -145,23 +140,15 @@ void Synchroniser::record_steps() {
 }
 
 void Synchroniser::tune_buckets() {
-    if (steps_ > 2) {
-        timings_.insert(timings_.end(), reducer_->timings().begin(), reducer_->timings().end());
-        // Of forward and backward together, backward is about two thirds.
-        backward_seconds_ += times_.compute * 2 / 3 / (tuning_steps - 2);
-    }
-    if (steps_ < tuning_steps) return;
-    const std::size_t bytes = model_.gradients().size_bytes();
-    const comm::BucketProposal proposal =
-        comm::propose_buckets(comm::fit_sum_cost(timings_), bytes, backward_seconds_);
-    std::array<std::uint64_t, 2> lengths{proposal.bucket_bytes, proposal.first_bytes};
-    world_.broadcast(std::as_writable_bytes(std::span(lengths)), 0, "bucket lengths").wait();
-    reducer_->replan(
-        comm::plan_buckets(boundaries(model_), model_.gradients().size(), lengths[0], lengths[1]));
+    const auto lengths =
+        tuner_.after_step(world_, *reducer_, model_.gradients().size_bytes(), times_.compute);
+    if (!lengths) return;
+    reducer_->replan(comm::plan_buckets(boundaries(model_), model_.gradients().size(), lengths->bucket_bytes,
+                                        lengths->first_bytes));
     record_steps();
     if (world_.rank() == 0)
         log::info("gradients go in {} buckets of about {} KiB (measured over the first {} steps)",
-                  reducer_->buckets().size(), lengths[0] >> 10, tuning_steps);
+                  reducer_->buckets().size(), lengths->bucket_bytes >> 10, tuner_.steps());
 }
 
 void Synchroniser::update(const StepTotals& totals, std::int64_t step, float learning_rate) {

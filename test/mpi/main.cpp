@@ -1,6 +1,7 @@
 // Catch2 under MPI: every rank runs all test cases, in the same order. A rank on which a case fails ends the
 // job, so the others, which may wait for it inside a collective, do not hang. Options before Catch's own:
 //   --inline              operations run on the calling thread
+//   --block               the same, waiting inside MPI
 //   --cluster-size N      ranks a cluster
 //   --cluster-link S,B    emulated: seconds of latency, bytes/s          --centre-link S,B
 #define CATCH_CONFIG_RUNNER
@@ -32,6 +33,8 @@ divs::comm::WorldOptions parse_options(int& argc, char** argv) {
         const auto value = [&] { return std::string(argv[++i]); };
         if (option == "--inline")
             options.thread = false;
+        else if (option == "--block")
+            options.thread = !(options.block = true);
         else if (option == "--cluster-size")
             options.cluster_size = std::stoi(value());
         else if (option == "--cluster-link")

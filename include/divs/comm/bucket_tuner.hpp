@@ -1,8 +1,10 @@
-// How long buckets should be, from what the first steps measured. Pure functions.
+// How long buckets should be, from what the first steps measured: pure functions, and the measuring.
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
+#include <vector>
 
 #include "divs/comm/buckets.hpp"
 
@@ -24,13 +26,32 @@ SumCost fit_sum_cost(std::span<const BucketReducer::Timing> samples);
 double exposed_seconds(const SumCost& cost, std::size_t total_bytes, double backward_seconds,
                        std::size_t bucket_bytes);
 
+// Until something was measured: 4 MiB, the first 1 MiB.
 struct BucketProposal {
-    std::size_t bucket_bytes = 0, first_bytes = 0;
+    std::size_t bucket_bytes = std::size_t{4} << 20, first_bytes = std::size_t{1} << 20;
     double exposed_seconds = 0;  // by the model above
 };
 
 // The bucket length, of powers of two from 64 KiB to the whole, with the least exposed time; among those
 // within 2 % (and 20 us) of it the longest, which costs the least processor time.
 BucketProposal propose_buckets(const SumCost& cost, std::size_t total_bytes, double backward_seconds);
+
+// Measures the first steps of a job.
+class BucketTuner {
+  public:
+    // The first `warm_up` of `steps` do not count.
+    explicit BucketTuner(int steps = 8, int warm_up = 2) : steps_(steps), warm_up_(warm_up) {}
+
+    // After each step; `seconds`: of its forward and backward pass. The lengths that all ranks are to use,
+    // once, after the last step that is measured. Collective.
+    std::optional<BucketProposal> after_step(World& world, const BucketReducer& reducer,
+                                             std::size_t total_bytes, double seconds);
+    int steps() const noexcept { return steps_; }
+
+  private:
+    int steps_, warm_up_, done_ = 0;
+    double backward_seconds_ = 0;
+    std::vector<BucketReducer::Timing> timings_;
+};
 
 }  // namespace divs::comm

@@ -20,13 +20,18 @@ namespace divs::comm {
 struct WorldOptions {
     double timeout_seconds = 300;  // watchdog; 0: none
     bool thread = true;            // false: operations run on the calling thread, inside post and wait
-    int cluster_size = 0;          // ranks a cluster; 0: the ranks of one host
+    // Without a thread, in a process that has no other: wait inside MPI, which holds the core on most
+    // networks.
+    bool block = false;
+    int cluster_size = 0;  // ranks a cluster; 0: the ranks of one host
     // Emulated tiers, so that results mean something on one host: seconds of latency and bytes/s; 0: as it
     // is.
     struct Link {
         double latency = 0, bandwidth = 0;
     };
     Link emulate_cluster, emulate_centre;
+    double emulate_adding = 0;  // bytes/s at which what arrives is added up; 0: as it is
+    bool add = true;            // false: sums of floats take their time and mean nothing; where simulated
 };
 
 // A posted operation. Copies share it. Buffers handed to the operation must live until it is done.
@@ -101,6 +106,10 @@ class World {
 
     // Without a thread: moves posted operations along, to be called between layers. With one: nothing.
     void poll();
+
+    // This thread has nothing to do until `time` (now_seconds()). Without a thread: runs posted operations
+    // meanwhile, and longer where one waits inside MPI. Gives the seconds by which it took longer for that.
+    double work_until(double time);
 
     // Emulates other links from here on (posted and waited for). Not for the measured runs of a job: for
     // benchmarks.

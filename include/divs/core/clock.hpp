@@ -1,15 +1,14 @@
-// Time measurement.
+// Time measurement. The clock is the machine's; a program that is simulated links another one in its place.
 #pragma once
 
-#include <chrono>
 #include <utility>
 
 namespace divs {
 
 // Seconds of a clock that never goes backwards; only differences mean something.
-inline double now_seconds() noexcept {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now_seconds() noexcept;
+// This thread does nothing for so long; nothing at all where that is not above zero.
+void sleep_seconds(double seconds);
 
 class Stopwatch {
   public:

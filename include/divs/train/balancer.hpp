@@ -1,6 +1,4 @@
-// The conversation of the ranks with the scheduler on rank 0, carried beside the training steps: reports are
-// gathered after a step, the decision is broadcast one step later, and all ranks apply it before the step
-// that it names.
+// The scheduler of a training job: rank 0's side, this rank's side, and their conversation beside the steps.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +9,7 @@
 
 #include "divs/comm/world.hpp"
 #include "divs/sched/agent.hpp"
+#include "divs/sched/conversation.hpp"
 #include "divs/sched/scheduler.hpp"
 #include "divs/train/epoch.hpp"
 #include "divs/train/settings.hpp"
@@ -42,15 +41,6 @@ class Balancer {
     double imbalance() const noexcept { return imbalance_; }  // by the last decision
 
   private:
-    struct Conversation {
-        std::int64_t report_step = 0;
-        std::vector<std::vector<std::byte>> reports;  // rank 0
-        std::vector<std::byte> decision;
-        comm::Work gathered, decided;
-        bool broadcast = false;
-    };
-    void decide();
-
     comm::World& world_;
     const Settings& settings_;
     const video::Catalogue& catalogue_;
@@ -58,7 +48,7 @@ class Balancer {
     std::unique_ptr<sched::Scheduler> scheduler_;  // rank 0 alone
     std::unique_ptr<sched::Agent> agent_;
     sched::ThroughputMeter meter_;
-    std::unique_ptr<Conversation> talk_;
+    std::unique_ptr<sched::Conversation<comm::World>> talk_;
     double imbalance_ = 0;
 };
 

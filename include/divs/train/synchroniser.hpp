@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "divs/comm/bucket_tuner.hpp"
 #include "divs/comm/buckets.hpp"
 #include "divs/comm/world.hpp"
 #include "divs/core/clock.hpp"
@@ -97,9 +98,7 @@ class Synchroniser {
     double samples_since_merge_ = 0;
     StepTimes times_;
     int bad_row_ = -1;
-    int steps_ = 0;
-    std::vector<comm::BucketReducer::Timing> timings_;
-    double backward_seconds_ = 0;
+    comm::BucketTuner tuner_;
 };
 
 }  // namespace divs::train
