@@ -79,20 +79,20 @@ inline void load_tiled(void* to, const TensorMap* map, Barrier* barrier, int c0,
 }
 
 // base: the first position along w, h, [t,] n; distance: the tap's along w, h[, t].
-inline void load_im2col(void* to, const TensorMap* map, Barrier* barrier, int c, const int* base,
-                        const int* distance) {
+template <int axes>
+void load_im2col(void* to, const TensorMap* map, Barrier* barrier, int c, const int (&base)[axes + 1],
+                 const int (&distance)[axes]) {
     const std::uint32_t address = shared_address(to);
     const BoxMap& m = map->map;
-    check_box(*map, m.rank, true, address);
-    const int axes = m.rank - 2;
-    int at[4];
+    check_box(*map, axes + 2, true, address);
+    int at[axes + 1];
     for (int i = 0; i <= axes; ++i) at[i] = base[i];
     auto last = [&](int i) { return static_cast<int>(m.sizes[i + 1]) - 1 + m.upper[i]; };
     for (int i = 0; i < axes; ++i)
         if (at[i] < m.lower[i] || (at[i] > last(i) && at[axes] < static_cast<int>(m.sizes[axes + 1])))
             throw std::runtime_error("the first position lies outside of the bounding box");
     for (std::uint32_t row = 0; row < m.rows; ++row) {
-        int index[4];
+        int index[axes + 1];
         for (int i = 0; i < axes; ++i) index[i] = at[i] + distance[i];
         index[axes] = at[axes];
         store_row(address, static_cast<int>(row), *map, pixel_at(*map, index), c);
@@ -157,12 +157,12 @@ inline void load_box(void* to, const TensorMap* map, Barrier* barrier, int c0, i
 inline void load_pixels(void* to, const TensorMap* map, Barrier* barrier, int c, int w, int h, int n,
                         int tap_w, int tap_h) {
     const int base[3] = {w, h, n}, distance[2] = {tap_w, tap_h};
-    host::load_im2col(to, map, barrier, c, base, distance);
+    host::load_im2col<2>(to, map, barrier, c, base, distance);
 }
 inline void load_pixels(void* to, const TensorMap* map, Barrier* barrier, int c, int w, int h, int t, int n,
                         int tap_w, int tap_h, int tap_t) {
     const int base[4] = {w, h, t, n}, distance[3] = {tap_w, tap_h, tap_t};
-    host::load_im2col(to, map, barrier, c, base, distance);
+    host::load_im2col<3>(to, map, barrier, c, base, distance);
 }
 
 inline void begin_products() {}
