@@ -13,3 +13,10 @@ file(GET_RUNTIME_DEPENDENCIES EXECUTABLES "${home}/bin/orterun" "${home}/bin/ort
 foreach(library IN LISTS found)
   file(INSTALL "${library}" DESTINATION "${MPI_ROOT}/lib/divs" FOLLOW_SYMLINK_CHAIN)
 endforeach()
+# They name the folder that they were built for, which would hide the program's own path to lib/divs.
+file(GLOB libraries "${MPI_ROOT}/lib/divs/*.so*")
+foreach(library IN LISTS libraries plugins)
+  if(NOT IS_SYMLINK "${library}")
+    file(RPATH_REMOVE FILE "${library}")
+  endif()
+endforeach()

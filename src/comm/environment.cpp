@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "bundled.hpp"
 #include "mpi_check.hpp"
 
 namespace divs::comm {
@@ -30,6 +31,7 @@ Environment::Environment(int cluster_size, bool threads) {
     if (initialised)
         throw_error<CommunicationError>("MPI was started before in this process, expected one World");
     const int wanted = threads ? MPI_THREAD_FUNNELED : MPI_THREAD_SINGLE;
+    find_bundled_mpi();
     check_mpi(MPI_Init_thread(nullptr, nullptr, wanted, &provided), "MPI_Init_thread", -1);
     if (provided < wanted)
         throw_error<CommunicationError>("MPI offers thread level {}, expected at least MPI_THREAD_FUNNELED",

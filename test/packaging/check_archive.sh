@@ -66,7 +66,7 @@ cd /tmp/job
 export PATH=/opt/divs/bin:\$PATH OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe PRTE_MCA_hwloc_default_binding_policy=none
-ldd /opt/divs/bin/divs | grep "not found" && exit 1
+! ldd /opt/divs/bin/divs | grep "not found" || exit 1
 divs --version
 divs info --json >info.json
 divs synth data --videos 3 --seconds 6 --size 160x90 >/dev/null
