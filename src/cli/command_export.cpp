@@ -7,8 +7,8 @@
 #include "commands.hpp"
 #include "divs/core/build_info.hpp"
 #include "divs/core/error.hpp"
+#include "divs/core/units.hpp"
 #include "divs/io/atomic_file.hpp"
-#include "divs/io/table.hpp"
 #include "divs/nn/backend.hpp"
 #include "divs/train/checkpoint.hpp"
 #include "divs/train/weights.hpp"
@@ -42,7 +42,7 @@ void print_weights(const train::Weights& weights, const fs::path& written) {
         "steps\n",
         written.string(), spec.architecture, spec.classes, spec.frames, spec.height, spec.width,
         weights.clip_stride, weights.arrays.size(), element_count(weights),
-        io::bytes_text(static_cast<double>(fs::file_size(written))), weights.step);
+        bytes_text(static_cast<double>(fs::file_size(written))), weights.step);
 }
 
 std::shared_ptr<nn::Backend> cpu() {

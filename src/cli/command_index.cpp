@@ -12,6 +12,7 @@
 #include "divs/core/config.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
+#include "divs/core/units.hpp"
 #include "divs/io/table.hpp"
 #include "divs/train/settings.hpp"
 #include "divs/video/indexing.hpp"
@@ -69,8 +70,8 @@ void print_files(const video::Catalogue& catalogue, const video::Indexed& indexe
     table.row({"files", fmt::format("{} ({})", catalogue.files.size(), codecs_text(sum))});
     table.row({"  of them quarantined", std::to_string(quarantined.size())});
     table.row({"  taken from the saved index", std::to_string(indexed.reused)});
-    table.row({"size", io::bytes_text(static_cast<double>(sum.bytes))});
-    if (sum.seconds > 0) table.row({"video", io::seconds_text(sum.seconds)});
+    table.row({"size", bytes_text(static_cast<double>(sum.bytes))});
+    if (sum.seconds > 0) table.row({"video", seconds_text(sum.seconds)});
     table.row({"packets", fmt::format("{} ({} damaged)", sum.packets, sum.damaged)});
     table.row({"frames", std::to_string(sum.frames)});
     table.row({"safe cuts", std::to_string(sum.cuts)});
@@ -79,7 +80,7 @@ void print_files(const video::Catalogue& catalogue, const video::Indexed& indexe
                                       catalogue.clip.frames, catalogue.clip.stride)});
     table.row({"labelled intervals without a frame", std::to_string(catalogue.empty_rows.size())});
     table.row({"index", indexed.saved_at.string() + (indexed.saved ? " (written)" : "")});
-    table.row({"time", io::seconds_text(indexed.seconds)});
+    table.row({"time", seconds_text(indexed.seconds)});
     std::cout << table.text() << '\n';
     for (const auto& [file, reason] : quarantined)
         std::cout << "quarantined: " << file << ": " << reason << '\n';

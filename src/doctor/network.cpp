@@ -7,7 +7,7 @@
 
 #include "checks.hpp"
 #include "divs/core/clock.hpp"
-#include "divs/io/table.hpp"
+#include "divs/core/units.hpp"
 
 namespace divs::doctor {
 namespace {
@@ -77,7 +77,7 @@ std::vector<Finding> judge_clocks(std::span<const comm::ClockOffset> clocks,
             {Level::warning,
              "clocks",
              fmt::format("the clock of {} (rank {}) is {} {} that of {} (rank 0)", hosts[rank], rank,
-                         io::seconds_text(std::abs(ahead)), ahead > 0 ? "ahead of" : "behind", hosts[0]),
+                         seconds_text(std::abs(ahead)), ahead > 0 ? "ahead of" : "behind", hosts[0]),
              "run chrony or ntpd there. DIVS does not mind (it compares no clocks), but dates in logs and of "
              "files mislead",
              {}});
@@ -86,7 +86,7 @@ std::vector<Finding> judge_clocks(std::span<const comm::ClockOffset> clocks,
         found.push_back(
             {Level::ok,
              "clocks",
-             fmt::format("at most {} apart (asked over {})", io::seconds_text(worst), io::seconds_text(trip)),
+             fmt::format("at most {} apart (asked over {})", seconds_text(worst), seconds_text(trip)),
              {},
              {}});
     return found;

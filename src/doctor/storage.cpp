@@ -13,10 +13,10 @@
 #include "checks.hpp"
 #include "divs/core/clock.hpp"
 #include "divs/core/error.hpp"
+#include "divs/core/units.hpp"
 #include "divs/io/atomic_file.hpp"
 #include "divs/io/folder_lock.hpp"
 #include "divs/io/hdf5_lock.hpp"
-#include "divs/io/table.hpp"
 #include "divs/io/temporary_folder.hpp"
 #include "divs/nn/backend.hpp"
 #include "divs/nn/model.hpp"
@@ -119,8 +119,8 @@ void check_room(const Examination& examination, const fs::path& base, double byt
     const double room = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
     const int kept = examination.settings ? examination.settings->run.keep_last + 2
                                           : 1;  // the best, and one being written
-    const std::string text = fmt::format("{} free", io::bytes_text(room)) +
-                             (bytes > 0 ? fmt::format(", a checkpoint takes {}", io::bytes_text(bytes)) : "");
+    const std::string text = fmt::format("{} free", bytes_text(room)) +
+                             (bytes > 0 ? fmt::format(", a checkpoint takes {}", bytes_text(bytes)) : "");
     if (bytes > 0 && room < bytes)
         notes.error("room", text, "make room or name another train.folder: training refuses to start");
     else if (bytes > 0 && room < kept * bytes)
@@ -137,7 +137,7 @@ void check_disk(const Examination& examination, const fs::path& probe, double by
         notes.figures["disk_read_mb_per_s"] = rates.read;
         std::string text = fmt::format("writes {:.0f} MB/s, reads {:.0f} MB/s", rates.write, rates.read);
         if (bytes > 0)
-            text += fmt::format(": a checkpoint in {}", io::seconds_text(bytes / 1e6 / rates.write));
+            text += fmt::format(": a checkpoint in {}", seconds_text(bytes / 1e6 / rates.write));
         if (rates.write < slow_disk)
             notes.warning("disk rate", text,
                           "put train.folder on a faster disk, or save less often "

@@ -13,7 +13,7 @@
 
 #include "descriptor.hpp"
 #include "divs/core/error.hpp"
-#include "divs/io/table.hpp"
+#include "divs/core/units.hpp"
 
 namespace divs::io {
 namespace {

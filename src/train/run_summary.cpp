@@ -8,8 +8,8 @@
 #include "divs/core/build_info.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
+#include "divs/core/units.hpp"
 #include "divs/io/report.hpp"
-#include "divs/io/table.hpp"
 #include "run.hpp"
 
 namespace divs::train {
@@ -91,7 +91,7 @@ void Run::summarise(bool finished) {
         {"throughput", fmt::format("{:.1f} samples/s over {:.1f} s on {} ranks", sum[trained] / seconds,
                                    seconds, ranks.size())},
         {"first step", fmt::format("done {} after the start, {} of them loading data",
-                                   io::seconds_text(start_.total()), io::seconds_text(start_.loading()))},
+                                   seconds_text(start_.total()), seconds_text(start_.loading()))},
         {"limited by", limiting_stage(sum)},
         {"time of the ranks",
          fmt::format("compute {}, optimiser {}, waiting for clips {}, exposed communication {}, "

@@ -142,13 +142,16 @@ TEST_CASE("where each rank has files of its own, shards travel and every sample 
         fs::rename(scratch / "data" / name, scratch / (video % 4 < 2 ? "node0" : "node1") / name);
     }
     write_text(scratch / "data" / "dataset.toml", "root = \"${NODE}\"\nlabels = \"labels.tsv\"\n");
-    const std::string file = config(scratch, "run", "[scheduler]\ninterval = 2\nstorage = \"local\"\n");
+    // The epochs are so short that a move that took its usual 50 ms would never pay.
+    // The epochs are so short that moves that took their usual 50 ms would never pay.
+    const std::string file = config(
+        scratch, "run", "[scheduler]\ninterval = 2\nstorage = \"local\"\nmove_seconds = 0.001\n");
     const auto outcome =
         run_command("mpirun -n 2 sh -c 'NODE=" + (scratch / "node").string() + "$OMPI_COMM_WORLD_RANK exec " +
-                    DIVS_PROGRAM + " train " + file + " --set train.batch=8 --throttle 1=5'");
+                    DIVS_PROGRAM + " train " + file + " --set train.batch=8 --set train.epochs=4 --throttle 1=20'");
     INFO(outcome.text());
     REQUIRE(outcome.status == 0);
-    CHECK_THAT(outcome.err, ContainsSubstring("epochs 1 to 2, each: 96 of 96 samples used once, 0 skipped"));
+    CHECK_THAT(outcome.err, ContainsSubstring("epochs 1 to 4, each: 96 of 96 samples used once, 0 skipped"));
     std::size_t moves = 0;
     for (const auto& decision : metrics(scratch, "run", "decision")) moves += decision["moves"].size();
     CHECK(moves > 0);

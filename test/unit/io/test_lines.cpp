@@ -10,6 +10,7 @@
 
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
+#include "divs/core/units.hpp"
 #include "divs/io/jsonl.hpp"
 #include "divs/io/table.hpp"
 #include "support/catch.hpp"
