@@ -163,6 +163,7 @@ std::vector<std::string> ScaleLauncher::train_words(const ScaleRun& run,
                                                   {"train.batch", std::to_string(run.batch)},
                                                   {"train.epochs", std::to_string(run.warm_up + run.epochs)},
                                                   {"train.evaluate_epochs", "0"},
+                                                  {"train.checkpoint_epochs", "0"},
                                                   {"model.threads", std::to_string(threads)}};
     for (const auto& [key, value] : sets) {
         words.push_back("--set");

@@ -85,10 +85,14 @@ bool Run::train_epoch() {
         ledger_->begin_epoch(done + 1);
     batch_ = 0;
     synchroniser_->merge_buffers();
-    const auto epochs = static_cast<std::uint64_t>(settings_.run.epochs);
-    const auto every = static_cast<std::uint64_t>(settings_.run.evaluate_epochs);
-    if (done + 1 == epochs || (every > 0 && (done + 1) % every == 0)) evaluate_split(video::Split::val);
-    save(done + 1 == epochs || stop_ ? CheckpointStore::Busy::wait : CheckpointStore::Busy::skip);
+    const bool last = done + 1 == static_cast<std::uint64_t>(settings_.run.epochs);
+    const auto due = [&](int every) {
+        return last || (every > 0 && (done + 1) % static_cast<std::uint64_t>(every) == 0);
+    };
+    const bool evaluate = due(settings_.run.evaluate_epochs);
+    if (evaluate) evaluate_split(video::Split::val);
+    if (evaluate || stop_ || due(settings_.run.checkpoint_epochs))
+        save(last || stop_ ? CheckpointStore::Busy::wait : CheckpointStore::Busy::skip);
     return !stop_;
 }
 

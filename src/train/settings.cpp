@@ -120,6 +120,7 @@ RunSettings read_run(Config& config) {
     run.nccl_start_seconds = comm.get("nccl_start_s", run.nccl_start_seconds, 0.1, 1e6);
     run.checkpoint_steps = section.get("checkpoint_steps", 0, 0);
     run.checkpoint_seconds = section.get("checkpoint_seconds", run.checkpoint_seconds, 0.0);
+    run.checkpoint_epochs = section.get("checkpoint_epochs", run.checkpoint_epochs, 0);
     run.keep_last = section.get("keep_last", run.keep_last, 1, 1000);
     run.evaluate_epochs = section.get("evaluate_epochs", run.evaluate_epochs, 0);
     run.hash_steps = section.get("hash_steps", run.hash_steps, 0);

@@ -66,8 +66,9 @@ struct RunSettings {
     double bucket_mib = 0;  // 0: tuned in the first steps
     bool nccl = true;       // between GPUs, where it can be used; else through pinned memory and MPI
     double nccl_start_seconds = 120;
-    int checkpoint_steps = 0;  // 0: by time and at the end of epochs only
-    double checkpoint_seconds = 300;
+    int checkpoint_steps = 0;         // 0: not for steps
+    double checkpoint_seconds = 300;  // 0: not for time
+    int checkpoint_epochs = 1;  // 0: not for epochs, but after each evaluation and at the end
     int keep_last = 2;
     int evaluate_epochs = 1;  // evaluate after every so many epochs; 0: at the end only
     int hash_steps = 200;     // compare parameters over ranks every so many steps; 0: never
