@@ -19,10 +19,10 @@
 #include "divs/nn/backend.hpp"
 #include "divs/synth/make.hpp"
 #include "divs/train/settings.hpp"
+#include "divs/train/stop_signal.hpp"
 #include "divs/video/library.hpp"
 #include "scale_keep.hpp"
 #include "scale_run.hpp"
-#include "train/stop_signal.hpp"
 
 namespace divs::bench {
 namespace {
@@ -126,7 +126,7 @@ constexpr double mebi = 1 << 20;
 void fill(Report& report, const Options& o, const std::vector<ScaleRun>& runs,
           const std::vector<std::vector<ScaleFigures>>& all) {
     std::vector<ScaleFigures> middle;
-    for (const auto& rounds : all) middle.push_back(medians(rounds));
+    for (const auto& rounds : all) middle.push_back(median_round(rounds));
     nlohmann::json kept = nlohmann::json::array();
     const int first = o.ranks.front();
     for (std::size_t i = 0; i < runs.size(); ++i) {
@@ -177,7 +177,7 @@ void run(Options o, const cli::Common& common) {
     cli::require_one_process("bench scale");
     check(o);
     const RunFolder folder(o.folder);
-    const train::StopSignal stop;
+    train::listen_for_stop();
     ScaleLauncher launcher;
     launcher.program = std::filesystem::read_symlink("/proc/self/exe");
     launcher.config =
@@ -186,7 +186,7 @@ void run(Options o, const cli::Common& common) {
     launcher.threads = o.threads;
     launcher.timeout_seconds = o.timeout;
     launcher.folder = folder.path();
-    launcher.stopped = [&] { return stop.asked(); };
+    launcher.stopped = train::stop_asked;
     for (const std::string& text : common.overrides) {
         launcher.options.push_back("--set");
         launcher.options.push_back(text);
@@ -221,7 +221,7 @@ void run(Options o, const cli::Common& common) {
         report.note("more threads than cores: the ranks share cores and are not bound");
     report.note(fmt::format(
         "efficiency: against {} rank{}; shares: of the ranks' time, means; least: of the rank that "
-        "waits least; MiB sent in a step by all ranks; memory: peak of the largest rank; medians "
+        "waits least; MiB sent in a step by all ranks; memory: peak of the largest rank; all of the median "
         "of {} round{}",
         o.ranks.front(), o.ranks.front() == 1 ? "" : "s", o.rounds, o.rounds == 1 ? "" : "s"));
     report.finish(o.json);
@@ -249,7 +249,7 @@ void add_scale(CLI::App& bench, const cli::Common& common) {
     app.add_option("--epochs", o.epochs,
                    "epochs that count, behind one that does not (weak: times the ranks)")
         ->check(CLI::Range(1, 100000));
-    app.add_option("--rounds", o.rounds, "every run so many times, in turns; medians count")
+    app.add_option("--rounds", o.rounds, "every run so many times, in turns; the median counts")
         ->check(CLI::Range(1, 99));
     app.add_flag("--apart", o.apart,
                  "beside weak scaling as many independent jobs of one rank, bound to own cores");

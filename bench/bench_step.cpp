@@ -14,20 +14,37 @@ namespace divs::bench {
 namespace {
 
 struct Options {
-    std::string model = "resnet18", backend = "cpu", json;
+    std::string model = "resnet18", json;
+    std::string backend = "cpu", precision = "float32", conv = "auto";
     int size = 112, batch = 32, frames = 1, classes = 1000;
     int threads = 1, steps = 7, warm_up = 2;
     bool profile = false;
 };
+
+const std::map<std::string, nn::Precision> precisions{{"float32", nn::Precision::float32},
+                                                      {"tf32", nn::Precision::tf32},
+                                                      {"bfloat16", nn::Precision::bfloat16}};
+const std::map<std::string, nn::ConvChoice> conv_choices{{"auto", nn::ConvChoice::automatic},
+                                                         {"cudnn", nn::ConvChoice::cudnn},
+                                                         {"divs", nn::ConvChoice::divs}};
+
+nn::BackendOptions backend_options(const Options& o) {
+    nn::BackendOptions options;
+    options.threads = o.threads;
+    options.precision = precisions.at(o.precision);
+    options.conv = conv_choices.at(o.conv);
+    return options;
+}
 
 // A model with its optimiser state, and clips of noise.
 class Subject {
   public:
     explicit Subject(const Options& o)
         : model_(nn::zoo_model(o.model, {o.classes, o.frames, o.size, o.size}),
-                 nn::make_backend(o.backend, {o.threads, false})) {
+                 nn::make_backend(o.backend, backend_options(o))),
+          velocity_(model_.backend().allocate(model_.parameters().size_bytes())) {
         model_.initialise(1);
-        velocity_.resize(model_.parameters().size());
+        model_.record_steps({});
         const Random random(1, Stream::test);
         const auto clips = static_cast<std::size_t>(o.batch);
         pixels_.resize(clips * static_cast<std::size_t>(o.frames * o.size * o.size) * 3);
@@ -52,7 +69,7 @@ class Subject {
         const nn::LossSum sum = model_.train_step({pixels_, labels_, samples_, 1, 0}, {}, nullptr);
         const double trained = watch.seconds();
         settings_.gradient_scale = static_cast<float>(nn::gradient_scale(0, sum.weight, 0));
-        const std::span<float> state[] = {velocity_};
+        const std::span<float> state[] = {{velocity_->data(), model_.parameters().size()}};
         model_.backend().update(settings_, model_.update_ranges(), model_.parameters(), model_.gradients(),
                                 state);
         const double whole = watch.seconds();
@@ -64,7 +81,7 @@ class Subject {
   private:
     nn::Model model_;
     nn::UpdateSettings settings_;
-    std::vector<float> velocity_;
+    std::shared_ptr<nn::Storage> velocity_;
     std::vector<std::uint8_t> pixels_;
     std::vector<std::int32_t> labels_;
     std::vector<std::uint64_t> samples_;
@@ -89,8 +106,27 @@ void profile_table(Subject& subject, const Options& o) {
     report.finish("");
 }
 
-void run(const Options& o) {
-    Subject subject(o);
+// On a device most of a step is only queued when the host goes on to the next: all steps count as one.
+double queued_seconds(Subject& subject, const Options& o) {
+    for (int i = 0; i < o.warm_up; ++i) subject.step();
+    subject.model().backend().synchronise();
+    const Stopwatch watch;
+    for (int i = 0; i < o.steps; ++i) subject.step();
+    subject.model().backend().synchronise();
+    return watch.seconds() / o.steps;
+}
+
+void run_queued(Subject& subject, const Options& o) {
+    const double seconds = queued_seconds(subject, o), rate = o.batch / seconds;
+    Report report("step", {"model", "frames", "size", "batch", "precision", "conv", "step ms", "samples/s", "TFLOP/s"});
+    report.row({o.model, o.frames, o.size, o.batch, o.precision, o.conv, 1e3 * seconds, rate,
+                6e-12 * subject.model().multiply_adds(o.batch) / seconds});
+    report.figure(fmt::format("step.{}.{}", o.model, o.precision), rate, "samples/s");
+    report.note(subject.model().backend().description());
+    report.finish(o.json);
+}
+
+void run_timed(Subject& subject, const Options& o) {
     std::vector<double> whole, upload, forward, loss, backward, update;
     for (int i = -o.warm_up; i < o.steps; ++i) {
         const Subject::Seconds s = subject.step();
@@ -115,6 +151,14 @@ void run(const Options& o) {
     if (o.profile) profile_table(subject, o);
 }
 
+void run(const Options& o) {
+    Subject subject(o);
+    if (subject.model().backend().host_memory())
+        run_timed(subject, o);
+    else
+        run_queued(subject, o);
+}
+
 }  // namespace
 
 void add_step(CLI::App& bench) {
@@ -127,7 +171,9 @@ void add_step(CLI::App& bench) {
     step.add_option("--batch", options->batch, "Clips a step")->check(CLI::Range(1, 65536));
     step.add_option("--classes", options->classes)->check(CLI::Range(2, 1000000));
     step.add_option("--threads", options->threads, "Compute threads")->check(CLI::Range(1, 1024));
-    step.add_option("--backend", options->backend);
+    step.add_option("--backend", options->backend, "cpu, reference or cuda");
+    step.add_option("--precision", options->precision, "Of a backend on a device")->check(CLI::IsMember(precisions));
+    step.add_option("--conv", options->conv, "Whose convolutions a device runs")->check(CLI::IsMember(conv_choices));
     step.add_option("--steps", options->steps, "Measured steps; their median counts")
         ->check(CLI::Range(1, 100000));
     step.add_option("--warm-up", options->warm_up, "Steps that do not count")->check(CLI::Range(0, 1000));

@@ -133,14 +133,9 @@ ScaleFigures together(const std::vector<ScaleFigures>& jobs) {
     return all;
 }
 
-ScaleFigures medians(const std::vector<ScaleFigures>& rounds) {
-    ScaleFigures middle;
-    for (const auto& [name, field] : scale_fields) {
-        std::vector<double> values;
-        for (const ScaleFigures& round : rounds) values.push_back(round.*field);
-        middle.*field = median(std::move(values));
-    }
-    return middle;
+ScaleFigures median_round(std::vector<ScaleFigures> rounds) {
+    std::ranges::sort(rounds, {}, &ScaleFigures::samples_per_second);
+    return rounds.at((rounds.size() - 1) / 2);
 }
 
 std::vector<std::string> ScaleLauncher::launch_words(int ranks) const {

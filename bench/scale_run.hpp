@@ -41,7 +41,9 @@ ScaleFigures figures_from(const nlohmann::json& json);
 ScaleFigures read_figures(const std::filesystem::path& metrics, const ScaleRun& run);
 // Of independent jobs: rates and bytes are added up, times are means.
 ScaleFigures together(const std::vector<ScaleFigures>& jobs);
-ScaleFigures medians(const std::vector<ScaleFigures>& rounds);
+// The round whose rate is the median (of two in the middle the slower): its parts belong together, as medians of each
+// part would not.
+ScaleFigures median_round(std::vector<ScaleFigures> rounds);
 
 struct ScaleLauncher {
     std::string program;               // divs

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""The training step of `divs bench step` in PyTorch on the CPU: forward, cross-entropy, backward, SGD with momentum.
+"""The training step of `divs bench step` in PyTorch: forward, cross-entropy, backward, SGD with momentum.
 
-    step.py --model resnet18 --size 112 --batch 32 --threads 1 [--frames 8] [--compile] [--serve]
+    step.py --model resnet18 --size 112 --batch 32 --threads 1 [--frames 8] [--compile] [--device cuda] [--serve]
 
-Measures contiguous and channels_last, and with --compile also torch.compile of both; the best counts. Prints one JSON
-line {"name", "value", "unit", "variants", "torch"}. With --serve each line read from standard input makes it measure
-again, so that two programs can take turns.
+On the CPU: contiguous and channels_last, and with --compile also torch.compile of both; the best counts. On a GPU:
+channels_last under autocast to bfloat16, eager and with --compile also compiled; steps are queued and count together.
+Prints one JSON line {"name", "value", "unit", "variants", "torch"}. With --serve each line read from standard input
+makes it measure again, so that two programs can take turns.
 """
 import argparse
 import json
@@ -43,24 +44,36 @@ class ClipModel(torch.nn.Module):
 
 class Variant:
     def __init__(self, options, memory_format, compiled):
+        self.device = torch.device(options.device)
         base = options.model.removeprefix("tsm_")
         model = getattr(torchvision.models, base)(num_classes=options.classes)
         model = ClipModel(model, options.frames, options.model.startswith("tsm_"))
-        self.model = model.to(memory_format=memory_format).train()
+        self.model = model.to(self.device, memory_format=memory_format).train()
         self.run = torch.compile(self.model) if compiled else self.model
         self.optimiser = torch.optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
         rows = options.batch * options.frames
         generator = torch.Generator().manual_seed(1)
         self.pixels = torch.randint(0, 256, (rows, 3, options.size, options.size), generator=generator).float()
-        self.pixels = (self.pixels / 255 - 0.45).div(0.225).contiguous(memory_format=memory_format)
-        self.labels = torch.randint(0, options.classes, (options.batch,), generator=generator)
+        self.pixels = (self.pixels / 255 - 0.45).div(0.225).to(self.device, memory_format=memory_format)
+        self.labels = torch.randint(0, options.classes, (options.batch,), generator=generator).to(self.device)
 
     def step(self):
         start = time.perf_counter()
         self.optimiser.zero_grad(set_to_none=True)
-        torch.nn.functional.cross_entropy(self.run(self.pixels), self.labels).backward()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            loss = torch.nn.functional.cross_entropy(self.run(self.pixels), self.labels)
+        loss.backward()
         self.optimiser.step()
         return time.perf_counter() - start
+
+    def queued_steps(self, count):
+        """Seconds of each of so many steps on a GPU, which are waited for together."""
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        for _ in range(count):
+            self.step()
+        torch.cuda.synchronize()
+        return [(time.perf_counter() - start) / count]
 
 
 def main():
@@ -74,23 +87,30 @@ def main():
     parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--warm-up", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--serve", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    formats = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-    variants = {name: Variant(options, layout, False) for name, layout in formats.items()}
+    if options.device == "cuda":
+        formats, eager, compiled = {"": torch.channels_last}, "eager", "compiled"
+    else:
+        formats, eager, compiled = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}, "", "compiled "
+    variants = {eager + name: Variant(options, layout, False) for name, layout in formats.items()}
     if options.compile:
-        variants |= {"compiled " + name: Variant(options, layout, True) for name, layout in formats.items()}
+        variants |= {compiled + name: Variant(options, layout, True) for name, layout in formats.items()}
     for variant in variants.values():
         for _ in range(options.warm_up):
             variant.step()
     while True:
         if options.serve and not sys.stdin.readline():
             break
-        seconds = {name: [] for name in variants}
-        for _ in range(options.steps):
-            for name, variant in variants.items():
-                seconds[name].append(variant.step())
+        if options.device == "cuda":
+            seconds = {name: variant.queued_steps(options.steps) for name, variant in variants.items()}
+        else:
+            seconds = {name: [] for name in variants}
+            for _ in range(options.steps):
+                for name, variant in variants.items():
+                    seconds[name].append(variant.step())
         rates = {name: options.batch / statistics.median(values) for name, values in seconds.items()}
         print(json.dumps({"name": f"step.{options.model}.threads{options.threads}", "value": max(rates.values()),
                           "unit": "samples/s", "variants": rates, "torch": torch.__version__}), flush=True)

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <functional>
 
-#include "cuda_runtime_api.h"
+#include <cuda_runtime_api.h>
 
 namespace divs::kernels::host {
 

@@ -5,6 +5,7 @@
 #include "divs/comm/job.hpp"
 #include "divs/core/config.hpp"
 #include "divs/core/log.hpp"
+#include "divs/train/stop_signal.hpp"
 #include "divs/train/trainer.hpp"
 
 namespace divs::cli {
@@ -50,7 +51,10 @@ void add_train(CLI::App& app, Common& common) {
                        "float32, tf32 or bfloat16: what a GPU computes in (model.precision)");
     command.add_flag("--trace", arguments->trace,
                      "write trace.json (Chrome trace, all ranks) into the run's folder");
-    command.callback([&common, arguments] { run_train(common, *arguments); });
+    command.callback([&common, arguments] {
+        train::listen_for_stop();
+        run_train(common, *arguments);
+    });
 }
 
 }  // namespace divs::cli

@@ -5,6 +5,7 @@
 
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
+#include "divs/train/stop_signal.hpp"
 
 namespace divs::train {
 
@@ -118,7 +119,7 @@ void Run::train_step(Epoch& epoch) {
     {
         const io::TraceSpan span(trace_.get(), "forward, backward, reduce", "compute", "main");
         totals = synchroniser_->step({pixels, labels, ids, settings_.run.seed, ledger_->epoch()}, loss_,
-                                     {stop_signal_.asked(), save_is_due()}, factor);
+                                     {stop_asked(), save_is_due()}, factor);
     }
     const double rate = nn::learning_rate(settings_.optimizer.schedule, step_);
     if (totals.diverged || !std::isfinite(totals.gradient_norm)) diverge(clips, totals);

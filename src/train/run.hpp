@@ -19,7 +19,6 @@
 #include "divs/train/synchroniser.hpp"
 #include "divs/train/trainer.hpp"
 #include "rank_facts.hpp"
-#include "stop_signal.hpp"
 
 namespace divs::train {
 
@@ -79,7 +78,6 @@ class Run {
 
     comm::World& world_;
     Settings settings_;
-    StopSignal stop_signal_;
     TimeLedger times_;
     StartTimes start_;
     DataView data_;

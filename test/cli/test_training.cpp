@@ -198,6 +198,19 @@ TEST_CASE("a signal stops all ranks at one step with a checkpoint, and the run g
     CHECK(trained == 2 * 8 * 12);
 }
 
+TEST_CASE("a signal that comes before the first step stops the run after it") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data");
+    // Caught signals as a hexadecimal mask: SIGUSR1, number 10, is the second bit of the third digit from the right.
+    const auto stopped = run_command(
+        "sh -c '" + divs_command("train " + config(scratch, "run")) +
+        " & job=$!; until grep -qE \"^SigCgt:.*[2367abef]..$\" /proc/$job/status; do :; done; kill -USR1 $job; wait $job'");
+    INFO(stopped.text());
+    CHECK(stopped.status == 0);
+    CHECK_THAT(stopped.err, ContainsSubstring("stopped by a signal"));
+    CHECK(newest(scratch, "run").info.step == 1);
+}
+
 TEST_CASE("more ranks than shards, and ranks without a sample, train all the same") {
     const Scratch scratch;
     make_small_dataset(scratch / "data", {.videos = 4, .frames = 8, .val_videos = 1});

@@ -1,11 +1,11 @@
-// What belongs to no operation of the cuda backend, on the double of the device: edges, loss, optimisers, the
+// What belongs to no operation of the cuda backend, on the double of the device or on a real one: edges, loss, optimisers, the
 // copies of the weights, synchronised norms.
 #include <functional>
 
 #include "cuda/backend.hpp"
 #include "cuda/weights.hpp"
+#include "device_values.hpp"
 #include "divs/core/error.hpp"
-#include "kernels/host/device_double.hpp"
 #include "kernels/vector.hpp"
 #include "operation_cases.hpp"
 #include "support/catch.hpp"
@@ -170,38 +170,46 @@ TEST_CASE("cuda: copies of weights follow the optimiser and what is written by h
     cuda::Weights weights(device, cuda::DType::bf16);
     constexpr int out = 6, in = 3, taps = 4;
     constexpr std::size_t size = 96, at = 16, weight = out * in * taps;
-    std::vector<float> arena = random_values(size, run_seed(), 1),
-                       gradients = random_values(size, run_seed(), 2);
+    kernels::test::DeviceValues<float> arena(random_values(size, run_seed(), 1)),
+        gradients(random_values(size, run_seed(), 2));
     const std::vector<UpdateRange> ranges{{0, size, true, false}};
-    const std::span<float> master(arena.data() + at, weight);
+    const std::span<float> master = arena.span().subspan(at, weight);
     const auto filters = cuda::filter_form(out, in, taps, 8),
                channels = cuda::channel_form(out, in, taps, 1, 8);
     const auto* first = static_cast<const bf16*>(weights.copy(master, filters));
     const auto* second = static_cast<const bf16*>(weights.copy(master, channels));
 
     auto check = [&] {
+        const auto values = arena.read();
+        const auto first_read = kernels::test::read_device(first, filters.size),
+                   second_read = kernels::test::read_device(second, channels.size);
         std::vector<float> expected_first(filters.size, 0.0F), expected_second(channels.size, 0.0F);
         for (std::size_t o = 0; o < out; ++o)
             for (std::size_t i = 0; i < in; ++i)
                 for (std::size_t t = 0; t < taps; ++t) {
-                    const float v = __bfloat162float(__float2bfloat16_rn(master[(o * in + i) * taps + t]));
+                    const float v = __bfloat162float(__float2bfloat16_rn(values[at + (o * in + i) * taps + t]));
                     expected_first[(o * taps + t) * 8 + i] = v;
                     expected_second[(i * taps + t) * 8 + o] = v;
                 }
-        for (std::size_t e = 0; e < filters.size; ++e) CHECK(__bfloat162float(first[e]) == expected_first[e]);
+        for (std::size_t e = 0; e < filters.size; ++e) CHECK(__bfloat162float(first_read[e]) == expected_first[e]);
         for (std::size_t e = 0; e < channels.size; ++e)
-            CHECK(__bfloat162float(second[e]) == expected_second[e]);
+            CHECK(__bfloat162float(second_read[e]) == expected_second[e]);
     };
     check();
-    kernels::sgd({0.1F, 1, 0.01F, 0, false}, weights.arena<bf16>(arena, gradients, ranges), nullptr,
+    kernels::sgd({0.1F, 1, 0.01F, 0, false}, weights.arena<bf16>(arena.span(), gradients.span(), ranges), nullptr,
                  device.stream());
     check();
-    for (float& v : arena) v += 1;
-    weights.touched(std::span<const float>(arena).subspan(at + 3, 2));
+    auto change = [&](auto&& how) {
+        auto values = arena.read();
+        for (float& v : values) v = how(v);
+        arena.write(values);
+    };
+    change([](float v) { return v + 1; });
+    weights.touched(arena.span().subspan(at + 3, 2));
     weights.refresh();
     check();
-    for (float& v : arena) v *= 2;
-    weights.touched(arena);
+    change([](float v) { return 2 * v; });
+    weights.touched(arena.span());
     CHECK(weights.copy(master, filters) == first);  // asked for, it is brought up to date, where it was
     check();
 }

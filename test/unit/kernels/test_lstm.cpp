@@ -2,6 +2,7 @@
 #include <cmath>
 #include <vector>
 
+#include "device_values.hpp"
 #include "divs/core/random.hpp"
 #include "kernels/lstm.hpp"
 #include "orders.hpp"
@@ -60,13 +61,15 @@ TEST_CASE("The LSTM cell is its definition, and its gradient the differences'") 
     const Cell expected = cell_of(gates, before, rows, width);
     in_all_orders([&] {
         const kernels::LstmShape shape{static_cast<int>(rows), static_cast<int>(width)};
-        auto g = floats(gates);
-        std::vector<float> c(rows * width, NAN), h(rows * width, NAN), dgates(rows * 4 * width, NAN);
-        const auto c_before = floats(before), grad_h = floats(dh);
-        auto grad_c = floats(dc);
-        kernels::lstm_cell(g.data(), c_before.data(), shape, c.data(), h.data(), nullptr);
-        kernels::lstm_cell_backward(g.data(), c_before.data(), c.data(), grad_h.data(), shape, grad_c.data(),
-                                    dgates.data(), nullptr);
+        using Values = kernels::test::DeviceValues<float>;
+        const Values g(floats(gates)), c_before(floats(before)), grad_h(floats(dh)), grad_c_values(floats(dc)),
+            c_values(std::vector<float>(rows * width, NAN)), h_values(std::vector<float>(rows * width, NAN)),
+            dgates_values(std::vector<float>(rows * 4 * width, NAN));
+        kernels::lstm_cell(g.data(), c_before.data(), shape, c_values.data(), h_values.data(), nullptr);
+        kernels::lstm_cell_backward(g.data(), c_before.data(), c_values.data(), grad_h.data(), shape,
+                                    grad_c_values.data(), dgates_values.data(), nullptr);
+        const auto c = c_values.read(), h = h_values.read(), grad_c = grad_c_values.read(),
+                   dgates = dgates_values.read();
         for (std::size_t i = 0; i < rows * width; ++i) {
             CHECK(static_cast<double>(c[i]) == Approx(expected.c[i]).margin(2e-6));
             CHECK(static_cast<double>(h[i]) == Approx(expected.h[i]).margin(2e-6));
