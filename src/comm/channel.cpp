@@ -28,10 +28,22 @@ double Channel::delivery_time(Tier tier, std::size_t bytes) noexcept {
     return link_free_[index] + link.latency;
 }
 
+void Channel::begin_sending(Tier tier) noexcept {
+    UnderWay& link = under_way_[static_cast<std::size_t>(tier)];
+    if (link.messages++ == 0) link.since = now_seconds();
+}
+
+void Channel::end_sending(Tier tier) noexcept {
+    UnderWay& link = under_way_[static_cast<std::size_t>(tier)];
+    if (--link.messages == 0) ledger_.add_busy(tier, now_seconds() - link.since);
+}
+
 Transfer Channel::send(const void* data, std::size_t bytes, int peer, int slot) {
     const Tier tier = topology_.tier(topology_.rank, peer);
     ledger_.add(tier, bytes);
+    begin_sending(tier);
     Transfer transfer;
+    transfer.tier_ = tier;
     transfer.data_ = static_cast<const std::byte*>(data);
     transfer.bytes_ = bytes;
     transfer.peer_ = peer;
@@ -85,6 +97,7 @@ bool Channel::test(Transfer& transfer) {
 void Channel::complete(Transfer& transfer, const MPI_Status& status) {
     transfer.state_ = Transfer::State::done;
     count_progress();
+    if (!transfer.receiving_) end_sending(transfer.tier_);
     int received = static_cast<int>(transfer.bytes_);
     if (transfer.receiving_) MPI_Get_count(&status, MPI_BYTE, &received);
     if (received != static_cast<int>(transfer.bytes_))

@@ -36,6 +36,7 @@ class Transfer {
     const std::byte* data_ = nullptr;  // of a send that is held back
     std::size_t bytes_ = 0;
     int peer_ = 0, tag_ = 0;
+    Tier tier_ = Tier::edge;
     bool receiving_ = false;
     double due_ = 0;
 };
@@ -119,6 +120,8 @@ class Channel {
     void start(Transfer& transfer);
     void complete(Transfer& transfer, const MPI_Status& status);
     double delivery_time(Tier tier, std::size_t bytes) noexcept;
+    void begin_sending(Tier tier) noexcept;
+    void end_sending(Tier tier) noexcept;
 
     static constexpr double never = std::numeric_limits<double>::infinity();
     const Topology& topology_;
@@ -126,6 +129,11 @@ class Channel {
     std::array<WorldOptions::Link, 3> links_;  // by tier
     std::array<double, 3> link_free_{};        // when this rank's link of the tier has sent what it was given
     ByteLedger& ledger_;
+    struct UnderWay {
+        int messages = 0;  // this rank's own
+        double since = 0;
+    };
+    std::array<UnderWay, 3> under_way_;  // by tier
     std::array<std::vector<std::byte>, max_slots> scratch_;  // allocated as for any fundamental type
     int tag_base_ = 0;
     double adding_rate_;  // bytes/s, emulated; 0: as it is

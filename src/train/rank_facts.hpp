@@ -34,6 +34,9 @@ enum Fact {
     bytes_edge,
     bytes_cluster,
     bytes_centre,
+    busy_edge,  // seconds in which a message of this rank was under way
+    busy_cluster,
+    busy_centre,
     fact_count
 };
 using Facts = std::array<double, fact_count>;
@@ -43,7 +46,8 @@ inline constexpr std::array<std::string_view, fact_count> fact_names{
     "trained",          "skipped",           "step_s",       "wait_data_s",   "compute_s",   "optimise_s",
     "exposed_s",        "communicating_s",   "checkpoint_s", "evaluate_s",    "feed_s",      "clips",
     "frames",           "packets",           "damaged",      "corrupt",       "preroll",     "shard_frames",
-    "peak_queue_bytes", "peak_memory_bytes", "edge_bytes",   "cluster_bytes", "centre_bytes"};
+    "peak_queue_bytes", "peak_memory_bytes", "edge_bytes",   "cluster_bytes", "centre_bytes",
+    "edge_s",           "cluster_s",         "centre_s"};
 
 Facts sum_of(const std::vector<Facts>& ranks);
 double most_of(const std::vector<Facts>& ranks, Fact fact);

@@ -30,6 +30,14 @@ std::string share(double part, double whole) {
     return fmt::format("{:.1f} %", whole > 0 ? 100 * part / whole : 0);
 }
 
+// What all ranks sent in a tier, and how long the busiest of them was at it.
+std::string tier_text(std::string_view tier, const std::vector<Facts>& ranks, Fact bytes, Fact busy) {
+    const double sent = sum_of(ranks)[bytes];
+    std::string text = fmt::format("{} {:.1f} MiB", tier, sent / (1 << 20));
+    if (sent > 0) text += fmt::format(" (a rank at most {})", seconds_text(most_of(ranks, busy)));
+    return text;
+}
+
 }  // namespace
 
 std::vector<Facts> Run::gather_facts() {
@@ -58,6 +66,9 @@ std::vector<Facts> Run::gather_facts() {
     mine[bytes_edge] = static_cast<double>(bytes.bytes(Tier::edge));
     mine[bytes_cluster] = static_cast<double>(bytes.bytes(Tier::cluster));
     mine[bytes_centre] = static_cast<double>(bytes.bytes(Tier::centre));
+    mine[busy_edge] = bytes.busy_seconds(Tier::edge);
+    mine[busy_cluster] = bytes.busy_seconds(Tier::cluster);
+    mine[busy_centre] = bytes.busy_seconds(Tier::centre);
     std::vector<Facts> ranks;
     for (const auto& packed : world_.gather(std::as_bytes(std::span(mine)), 0, "facts of the ranks")) {
         Facts facts{};
@@ -108,8 +119,9 @@ void Run::summarise(bool finished) {
         {"memory", fmt::format("at most {:.1f} MiB resident on a rank, {:.1f} MiB of them clips that wait",
                                most_of(ranks, peak_memory) / (1 << 20), most_of(ranks, peak_queue) / (1 << 20))},
         {"bytes sent",
-         fmt::format("edge {:.1f} MiB, cluster {:.1f} MiB, centre {:.1f} MiB", sum[bytes_edge] / (1 << 20),
-                     sum[bytes_cluster] / (1 << 20), sum[bytes_centre] / (1 << 20))},
+         fmt::format("{}, {}, {}", tier_text("edge", ranks, bytes_edge, busy_edge),
+                     tier_text("cluster", ranks, bytes_cluster, busy_cluster),
+                     tier_text("centre", ranks, bytes_centre, busy_centre))},
     };
     for (const auto& [file, reason] : data_.catalogue.quarantined())
         facts.emplace_back("quarantined", file + ": " + reason);

@@ -79,10 +79,12 @@ import json, sys
 name, wire, rate = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 lines = [json.loads(line) for line in open(f"{name}/metrics.jsonl")]
 tiers, steps = lines[-1]["tier_bytes"], [line for line in lines if line["kind"] == "step"]
+most = {tier: max(rank[f"{tier}_s"] for rank in lines[-1]["ranks"]) for tier in tiers}
 total, busy, exposed = (sum(s[k] for s in steps) for k in ("seconds", "communication", "exposed_comm"))
-print(f"{name:>8}: edge {tiers['edge'] / 1e6:.1f} MB, cluster {tiers['cluster'] / 1e6:.1f} MB, "
-      f"centre {tiers['centre'] / 1e6:.1f} MB (on the cables {wire / 1e6:.1f} MB); {len(steps)} steps in "
-      f"{total:.2f} s, communication {busy:.2f} s, {exposed:.2f} s of it exposed")
+print(f"{name:>8}: " + ", ".join(f"{tier} {sent / 1e6:.1f} MB (a rank at most {most[tier]:.2f} s)"
+                                 for tier, sent in tiers.items()) +
+      f", on the cables {wire / 1e6:.1f} MB; {len(steps)} steps in {total:.2f} s, communication {busy:.2f} s, "
+      f"{exposed:.2f} s of it exposed")
 # The data, its headers (66 bytes in 1514 at worst), and what mpirun's daemons say.
 if not tiers["centre"] <= wire <= 1.06 * tiers["centre"] + 2e6:
     sys.exit(f"the program counts {tiers['centre']:.0f} bytes between hosts, the switch {wire}")

@@ -12,19 +12,25 @@ namespace divs {
 enum class Tier { edge, cluster, centre };  // within a rank's own host | between a cluster's ranks | to or from rank 0's
 inline constexpr std::array tier_names{std::string_view("edge"), std::string_view("cluster"), std::string_view("centre")};
 
-// Bytes and messages sent by this rank, per tier. Safe from any thread.
+// Bytes and messages sent by this rank, per tier, and how long at least one of them was under way. Safe from any thread.
 class ByteLedger {
   public:
     void add(Tier tier, std::uint64_t bytes) noexcept {
         bytes_[index(tier)] += bytes;
         ++messages_[index(tier)];
     }
+    void add_busy(Tier tier, double seconds) noexcept {
+        busy_nanoseconds_[index(tier)] += static_cast<std::uint64_t>(seconds * 1e9);
+    }
+    double busy_seconds(Tier tier) const noexcept {
+        return static_cast<double>(busy_nanoseconds_[index(tier)]) * 1e-9;
+    }
     std::uint64_t bytes(Tier tier) const noexcept { return bytes_[index(tier)]; }
     std::uint64_t messages(Tier tier) const noexcept { return messages_[index(tier)]; }
 
   private:
     static std::size_t index(Tier tier) noexcept { return static_cast<std::size_t>(tier); }
-    std::array<std::atomic<std::uint64_t>, 3> bytes_{}, messages_{};
+    std::array<std::atomic<std::uint64_t>, 3> bytes_{}, messages_{}, busy_nanoseconds_{};
 };
 
 // What a rank spends its time on.

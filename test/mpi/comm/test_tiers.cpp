@@ -68,10 +68,16 @@ TEST_CASE("an emulated link delays what crosses it, no less than its bandwidth a
     const auto sending = [&](int peer, std::size_t bytes) {
         std::vector<divs::comm::Message> outgoing, received;
         if (rank < peer) outgoing.push_back({peer, std::vector<std::byte>(bytes)});
+        const divs::Tier tier = world().tier(rank, peer);
+        const double busy = world().bytes().busy_seconds(tier);
         const divs::Stopwatch clock;
         world().exchange(outgoing, received).wait();
         const double seconds = clock.seconds();
         CHECK(received.size() == (rank < peer ? 0 : 1));
+        // The ledger's time is that of the data, and no longer than all of it took.
+        const double counted = world().bytes().busy_seconds(tier) - busy;
+        CHECK(counted <= seconds);
+        if (rank < peer) CHECK(counted >= static_cast<double>(bytes) / 1e8);
         return rank < peer ? seconds : 1e9;
     };
     // Count, length and data: three messages, one behind the other.
