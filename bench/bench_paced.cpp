@@ -92,11 +92,13 @@ double adding_rate() {
     return into[0] > 0 ? best : 0;
 }
 
-// Latency of a short message, and bytes/s that every rank sends while all do: what a platform is described
-// by.
+// Latency of a short message, and bytes/s that every rank sends while all do, in a sum that is not of a model's length
+// and without the time of adding: what a platform is described by.
 void ping(comm::World& world, const Options& o, bool simulated) {
     constexpr int rounds = 9, turns = 50;
-    constexpr std::size_t bytes = std::size_t{32} << 20;
+    std::vector<float> values(std::size_t{4} << 20);
+    const double others = 1 - 1.0 / world.size(), bytes = static_cast<double>(values.size() * sizeof(float)) * others;
+    const double adding = bytes / adding_rate();
     std::vector<double> latency, bandwidth;
     const double hops = std::ceil(std::log2(world.size()));
     std::int64_t token = 0;
@@ -106,16 +108,14 @@ void ping(comm::World& world, const Options& o, bool simulated) {
         for (int turn = 0; turn < turns; ++turn)
             world.broadcast(std::as_writable_bytes(std::span(&token, 1)), turn % 2).wait();
         const double short_one = watch.lap() / turns / hops;
-        std::vector<comm::Message> out, in;
-        out.push_back({(world.rank() + 1) % world.size(), std::vector<std::byte>(bytes)});
         world.barrier().wait();
         watch.lap();
-        world.exchange(std::move(out), in).wait();
+        world.sum(std::span(values)).wait();
         double long_one = watch.lap();
         world.maximum(std::span(&long_one, 1)).wait();
         if (round < 0) continue;
         latency.push_back(short_one);
-        bandwidth.push_back(static_cast<double>(bytes) / long_one);
+        bandwidth.push_back(2 * bytes / std::max(long_one - adding, 0.1 * long_one));
     }
     if (world.rank() != 0) return;
     Report report(simulated ? "ping (simulated)" : "ping", {"ranks", "latency us", "GB/s"});

@@ -9,6 +9,7 @@ LAUNCH_OPTIONS=${LAUNCH_OPTIONS:-}  # more options for srun or mpirun
 job=$SLURM_JOB_ID
 [ -z "${SLURM_ARRAY_TASK_ID:-}" ] || job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID  # its own id may stand for all tasks
 for module in $MODULES; do module load "$module"; done
+[ "$MPI_TYPE" != none ] || . "$jobs/hosts_environment.sh"  # a host that does not answer ends the job in bounded time
 
 # One rank a GPU where the job has GPUs, else what --ntasks-per-node says.
 gpus=${SLURM_GPUS_ON_NODE:-0}

@@ -29,7 +29,7 @@ def ours(options, folder):
     done = subprocess.run(
         [options.divs, "--log", "warn", "bench", "scale", "--mode", "weak", "--apart", "--ranks", str(options.ranks),
          "--threads", str(options.threads), "--model", options.model, "--size", str(options.size), "--backend", "cpu", "--rank-batch",
-         str(options.batch), "--videos", str(options.videos), "--epochs", "3", "--rounds", "2", "--folder", str(folder),
+         str(options.batch), "--videos", str(options.videos), "--epochs", "1", "--rounds", "2", "--folder", str(folder),
          "--json", "-"], capture_output=True, text=True, timeout=1800)
     if done.returncode:
         sys.exit(done.stderr)
@@ -73,7 +73,7 @@ def main():
     parser.add_argument("--model", default="resnet18")
     parser.add_argument("--size", type=int, default=112)
     parser.add_argument("--batch", type=int, default=32, help="samples a rank and step")
-    parser.add_argument("--videos", type=int, default=48)
+    parser.add_argument("--videos", type=int, default=144, help="rendered; an epoch of them is measured")
     parser.add_argument("--steps", type=int, default=20, help="that PyTorch is timed for")
     parser.add_argument("--channels-last", action="store_true", help="PyTorch's memory format")
     parser.add_argument("--json", type=pathlib.Path)

@@ -41,7 +41,7 @@ def run(command, timeout, env=None):
     except subprocess.TimeoutExpired:
         raise Failed(f"not done after {timeout:.0f} s: {' '.join(map(str, command))}") from None
     if done.returncode:
-        raise Failed(f"exit code {done.returncode}: {' '.join(map(str, command))}\n{done.stderr[-2000:]}")
+        raise Failed(f"exit code {done.returncode}: {' '.join(map(str, command))}\n{done.stderr[-500:]}")
     for line in done.stdout.splitlines():
         if line.startswith("{"):
             report = json.loads(line)

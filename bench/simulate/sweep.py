@@ -34,7 +34,8 @@ def jobs(ranks, fat_tree_gbps, uplink_gbps, edge_step_ms, decision_ms):
 def run_all(program, adding, chosen, log):
     results = []
     for name, network, ranks, (platform, hosts), options in chosen:
-        options = [*options, "--name", name, "--adding", f"{adding:.2f}", "--shared-gradients"]
+        # smpirun takes words apart at their spaces.
+        options = [*options, "--name", name.replace(" ", "-"), "--adding", f"{adding:.2f}", "--shared-gradients"]
         result = smpi.simulate(program, platform, hosts, options)
         result.update(name=name, network=network, ranks=ranks, options=options, simulated=True)
         f = result["figures"]
