@@ -28,7 +28,7 @@ for preset in ${DIVS_PRESETS:-release asan tsan cuda}; do
                 echo "== cuda: there is no nvcc here; the CUDA backend is not built"
                 continue
             fi
-            targets=(divs_cuda test_gpu_plugin) select=(-L gpu_build)
+            targets=(divs_cuda test_gpu_plugin device_tests device_bench) select=(-L gpu_build)
             ;;
         # Only what runs several threads of our own; the rest has nothing for it to see.
         tsan) targets=(thread_tests) select=(-L threads) ;;
