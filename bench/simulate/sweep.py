@@ -8,9 +8,10 @@ GPU_STEP = ["--step-ms", "20", "--samples", "32", "--pixels", "224"]
 UNEQUAL = "0.25,0.4,0.5,0.5,0.6,0.7,0.8,0.9,1.5,2"
 
 
-def short(rounds=5, warm_up=3):
-    """Equal ranks of a simulation repeat themselves: a few rounds show all. Two are for the bucket lengths."""
-    return ["--rounds", str(rounds), "--warm-up", str(warm_up - 1), "--tuning", "2"]
+def short():
+    """Equal ranks of a simulation repeat themselves: one round shows all, once the bucket lengths are chosen (two rounds
+    for that) and in use. The last two never count."""
+    return ["--rounds", "8", "--warm-up", "5", "--tuning", "2"]
 
 
 def jobs(ranks, fat_tree_gbps, uplink_gbps, edge_step_ms, decision_ms):
