@@ -21,18 +21,11 @@ struct Options {
     bool profile = false;
 };
 
-const std::map<std::string, nn::Precision> precisions{{"float32", nn::Precision::float32},
-                                                      {"tf32", nn::Precision::tf32},
-                                                      {"bfloat16", nn::Precision::bfloat16}};
-const std::map<std::string, nn::ConvChoice> conv_choices{{"auto", nn::ConvChoice::automatic},
-                                                         {"cudnn", nn::ConvChoice::cudnn},
-                                                         {"divs", nn::ConvChoice::divs}};
-
 nn::BackendOptions backend_options(const Options& o) {
     nn::BackendOptions options;
     options.threads = o.threads;
-    options.precision = precisions.at(o.precision);
-    options.conv = conv_choices.at(o.conv);
+    options.precision = nn::precision_of(o.precision);
+    options.conv = nn::conv_choice_of(o.conv);
     return options;
 }
 
@@ -172,8 +165,8 @@ void add_step(CLI::App& bench) {
     step.add_option("--classes", options->classes)->check(CLI::Range(2, 1000000));
     step.add_option("--threads", options->threads, "Compute threads")->check(CLI::Range(1, 1024));
     step.add_option("--backend", options->backend, "cpu, reference or cuda");
-    step.add_option("--precision", options->precision, "Of a backend on a device")->check(CLI::IsMember(precisions));
-    step.add_option("--conv", options->conv, "Whose convolutions a device runs")->check(CLI::IsMember(conv_choices));
+    step.add_option("--precision", options->precision, "Of a backend on a device")->check(CLI::IsMember(nn::precision_names));
+    step.add_option("--conv", options->conv, "Whose convolutions a device runs")->check(CLI::IsMember(nn::conv_choice_names));
     step.add_option("--steps", options->steps, "Measured steps; their median counts")
         ->check(CLI::Range(1, 100000));
     step.add_option("--warm-up", options->warm_up, "Steps that do not count")->check(CLI::Range(0, 1000));

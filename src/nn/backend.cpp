@@ -2,6 +2,7 @@
 #include "divs/nn/backend.hpp"
 
 #include <dlfcn.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -95,7 +96,23 @@ std::unique_ptr<Backend> make_best(const BackendOptions& options) {
     return cpu::make_backend(options);
 }
 
+// The enum whose names, in its order, these are.
+template <class Enum>
+Enum named(std::string_view name, const std::vector<std::string>& names, const char* what) {
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end())
+        throw_error<ConfigError>("{} \"{}\": expected {}", what, name, fmt::join(names, ", "));
+    return static_cast<Enum>(found - names.begin());
+}
+
 }  // namespace
+
+Precision precision_of(std::string_view name) {
+    return named<Precision>(name, precision_names, "precision");
+}
+ConvChoice conv_choice_of(std::string_view name) {
+    return named<ConvChoice>(name, conv_choice_names, "convolutions");
+}
 
 void Backend::read(std::span<const float> from, float* to) {
     std::copy(from.begin(), from.end(), to);

@@ -55,14 +55,8 @@ ModelSettings read_model(Config& config) {
     model.freeze = section.strings("freeze", {});
     model.backend = section.get("backend", model.backend);
     model.threads = section.get("threads", 0, 0, 1024);
-    const std::string precision = section.choice("precision", "float32", {"float32", "tf32", "bfloat16"});
-    model.precision = precision == "float32" ? nn::Precision::float32
-                      : precision == "tf32"  ? nn::Precision::tf32
-                                             : nn::Precision::bfloat16;
-    const std::string conv = section.choice("conv", "auto", {"auto", "cudnn", "divs"});
-    model.conv = conv == "auto"    ? nn::ConvChoice::automatic
-                 : conv == "cudnn" ? nn::ConvChoice::cudnn
-                                   : nn::ConvChoice::divs;
+    model.precision = nn::precision_of(section.choice("precision", "float32", nn::precision_names));
+    model.conv = nn::conv_choice_of(section.choice("conv", "auto", nn::conv_choice_names));
     return model;
 }
 

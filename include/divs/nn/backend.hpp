@@ -187,9 +187,15 @@ class Backend {
 // float32 sums, statistics, master weights and optimiser state. The backends on the CPU compute in float32
 // whatever is asked.
 enum class Precision { float32, tf32, bfloat16 };
+inline const std::vector<std::string> precision_names{"float32", "tf32", "bfloat16"};
 
 // Whose convolutions a device runs: the faster of both for each layer, cuDNN's, or the project's own.
 enum class ConvChoice { automatic, cudnn, divs };
+inline const std::vector<std::string> conv_choice_names{"auto", "cudnn", "divs"};
+
+// The value of an enum above by its name; ConfigError where there is none of that name.
+Precision precision_of(std::string_view name);
+ConvChoice conv_choice_of(std::string_view name);
 
 struct BackendOptions {
     int threads = 1;  // compute threads of this rank
