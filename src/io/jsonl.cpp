@@ -6,25 +6,59 @@
 
 #include <atomic>
 #include <cerrno>
+#include <deque>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
 
 namespace divs::io {
 
+namespace {
+constexpr std::size_t waiting_limit = std::size_t{1} << 20;  // bytes
+}
+
 struct JsonLines::Impl {
     std::filesystem::path file;
     int descriptor = -1;
     off_t end = 0;  // of the last whole line
     std::mutex mutex;
-    std::atomic<std::uint64_t> dropped{0};
+    std::deque<std::string> lines;  // that wait for room
+    std::size_t bytes = 0;          // of them
+    std::atomic<std::uint64_t> unwritten{0};
+    bool told = false;
 
     ~Impl() {
-        if (descriptor >= 0) ::close(descriptor);
+        if (descriptor < 0) return;
+        flush();
+        ::close(descriptor);
+    }
+
+    void add(std::string line) {
+        ++unwritten;
+        if (bytes + line.size() > waiting_limit) return;
+        bytes += line.size();
+        lines.push_back(std::move(line));
+    }
+
+    // The code of what stands in the way; 0 where all lines are written.
+    int flush() {
+        while (!lines.empty()) {
+            if (!put(lines.front())) {
+                const int code = errno;
+                if (::ftruncate(descriptor, end) != 0) return errno;  // no torn line stays behind
+                return code;
+            }
+            end += static_cast<off_t>(lines.front().size());
+            bytes -= lines.front().size();
+            lines.pop_front();
+            --unwritten;
+        }
+        return 0;
     }
 
     // Where the last whole line ends.
@@ -65,21 +99,16 @@ JsonLines::JsonLines(JsonLines&&) noexcept = default;
 JsonLines& JsonLines::operator=(JsonLines&&) noexcept = default;
 
 void JsonLines::write(const nlohmann::json& object) {
-    const std::string line = object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
     const std::lock_guard lock(impl_->mutex);
-    if (impl_->put(line)) {
-        impl_->end += static_cast<off_t>(line.size());
-        return;
-    }
-    const int code = errno;
-    const int cut = ::ftruncate(impl_->descriptor, impl_->end);  // no torn line stays behind
-    if (impl_->dropped++ == 0)
-        log::error("{}: cannot be written: {}; lines are left out{}", impl_->file.string(),
-                   std::generic_category().message(code), cut == 0 ? "" : " and one may be torn");
+    impl_->add(object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    const int code = impl_->flush();
+    if (code != 0 && !std::exchange(impl_->told, true))
+        log::error("{}: cannot be written: {}; its lines wait for room", impl_->file.string(),
+                   std::generic_category().message(code));
 }
 
-std::uint64_t JsonLines::dropped() const noexcept {
-    return impl_->dropped;
+std::uint64_t JsonLines::waiting() const noexcept {
+    return impl_->unwritten;
 }
 const std::filesystem::path& JsonLines::file() const noexcept {
     return impl_->file;

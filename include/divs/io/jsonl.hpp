@@ -19,10 +19,12 @@ class JsonLines {
     JsonLines(JsonLines&&) noexcept;
     JsonLines& operator=(JsonLines&&) noexcept;
 
-    // The line is with the system when this returns. A line that cannot be written (disk full) is dropped,
-    // counted and logged the first time: a run must not end because its metrics have no room.
+    // The line is with the system when this returns. One that cannot be written (disk full) waits, with all
+    // behind it, until there is room: a run must not end because its metrics have none, and no gap may stay.
+    // That is logged the first time. Beyond a megabyte of them, and where there is no room to the end, lines
+    // are lost.
     void write(const nlohmann::json& object);
-    std::uint64_t dropped() const noexcept;
+    std::uint64_t waiting() const noexcept;  // and lost
     const std::filesystem::path& file() const noexcept;
 
   private:
