@@ -54,6 +54,17 @@ BucketProposal propose_buckets(const SumCost& cost, std::size_t total_bytes, dou
     return *std::find_if(candidates.rbegin(), candidates.rend(), good);
 }
 
+void keep_shortest(World& world, std::vector<BucketReducer::Timing>& samples) {
+    const auto size = static_cast<double>(samples.size());
+    std::array<double, 2> sizes{size, -size};
+    world.maximum(std::span<double>(sizes), "timings of buckets").wait();
+    if (sizes[0] != -sizes[1]) return;
+    std::vector<double> negative;
+    for (const auto& sample : samples) negative.push_back(-sample.seconds);
+    world.maximum(std::span(negative), "timings of buckets").wait();
+    for (std::size_t i = 0; i < samples.size(); ++i) samples[i].seconds = -negative[i];
+}
+
 std::optional<BucketProposal> BucketTuner::after_step(World& world, const BucketReducer& reducer,
                                                       std::size_t total_bytes, double seconds) {
     if (done_ >= steps_) return std::nullopt;
@@ -63,6 +74,9 @@ std::optional<BucketProposal> BucketTuner::after_step(World& world, const Bucket
         backward_seconds_ += seconds * 2 / 3 / (steps_ - warm_up_);
     }
     if (done_ < steps_) return std::nullopt;
+    keep_shortest(world, timings_);
+    world.sum(std::span(&backward_seconds_, 1), "backward seconds").wait();
+    backward_seconds_ /= world.size();
     BucketProposal proposal = propose_buckets(fit_sum_cost(timings_), total_bytes, backward_seconds_);
     std::array<std::uint64_t, 2> lengths{proposal.bucket_bytes, proposal.first_bytes};
     world.broadcast(std::as_writable_bytes(std::span(lengths)), 0, "bucket lengths").wait();

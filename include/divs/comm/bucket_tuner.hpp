@@ -36,7 +36,12 @@ struct BucketProposal {
 // within 2 % (and 20 us) of it the longest, which costs the least processor time.
 BucketProposal propose_buckets(const SumCost& cost, std::size_t total_bytes, double backward_seconds);
 
-// Measures the first steps of a job.
+// What a sum costs is what it took the rank that came to it last: the others waited for that one as well. Each
+// sample becomes the shortest of all ranks' where all have as many. Collective.
+void keep_shortest(World& world, std::vector<BucketReducer::Timing>& samples);
+
+// Measures the first steps of a job. Shares may still be uneven then: the backward pass counts as the mean over
+// the ranks, which is what it comes to once they are balanced.
 class BucketTuner {
   public:
     // The first `warm_up` of `steps` do not count.

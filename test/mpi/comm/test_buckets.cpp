@@ -1,6 +1,7 @@
 // Bucketed sums against one sum of the arena.
 #include <vector>
 
+#include "divs/comm/bucket_tuner.hpp"
 #include "divs/comm/buckets.hpp"
 #include "divs/core/random.hpp"
 #include "mpi/world.hpp"
@@ -82,4 +83,20 @@ TEST_CASE("a synchronised norm's sum between two buckets does not disturb them")
     }
     reducer.finish();
     CHECK((arena == total(size, 3)));
+}
+
+TEST_CASE("what a sum costs is the time of the rank that came last") {
+    const int rank = world().rank(), last = world().size() - 1;
+    std::vector<BucketReducer::Timing> samples;
+    for (int i = 0; i < 5; ++i)  // rank i mod size comes last to sum i; the others waited a second or more
+        samples.push_back({std::size_t{1000}, rank == i % (last + 1) ? 0.25 + i : 2.0 + i + rank});
+    divs::comm::keep_shortest(world(), samples);
+    for (int i = 0; i < 5; ++i) {
+        CHECK(samples[static_cast<std::size_t>(i)].seconds == 0.25 + i);
+        CHECK(samples[static_cast<std::size_t>(i)].bytes == 1000);
+    }
+    if (last == 0) return;
+    std::vector<BucketReducer::Timing> uneven(rank == 0 ? 2 : 3, {std::size_t{10}, 1.0 + rank});
+    divs::comm::keep_shortest(world(), uneven);
+    for (const auto& sample : uneven) CHECK(sample.seconds == 1.0 + rank);
 }
