@@ -133,3 +133,7 @@ std::vector<divs::nn::test::OperationCase> divs::nn::test::device_cases() {
     });
     return cases;
 }
+
+double divs::nn::test::product_bound() {
+    return 5e-6;
+}

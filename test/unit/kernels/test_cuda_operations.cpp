@@ -30,7 +30,7 @@ std::unique_ptr<Backend> device_backend(Precision precision, bool deterministic 
 // another order; bfloat16 rounds weights and what is written to 8 bits.
 double bound(Precision precision, const Op& op) {
     if (precision == Precision::bfloat16) return 6e-3;
-    return std::holds_alternative<Conv2d>(op) || std::holds_alternative<Linear>(op) ? 1e-5 : 5e-6;
+    return std::holds_alternative<Conv2d>(op) || std::holds_alternative<Linear>(op) ? product_bound() : 5e-6;
 }
 
 void round_to_bf16(std::vector<float>& values) {
