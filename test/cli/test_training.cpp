@@ -198,13 +198,29 @@ TEST_CASE("a signal stops all ranks at one step with a checkpoint, and the run g
     CHECK(trained == 2 * 8 * 12);
 }
 
+TEST_CASE("checkpoints may be left out after epochs, but not at the end") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data");
+    const auto outcome = divs::test::divs("train " + config(scratch, "run") +
+                                          " --set train.epochs=4 --set train.evaluate_epochs=0 --set train.keep_last=9"
+                                          " --set train.checkpoint_epochs=0");
+    INFO(outcome.text());
+    REQUIRE(outcome.status == 0);
+    std::size_t files = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(scratch / "run"))
+        files += entry.path().filename().string().starts_with("step-");
+    CHECK(files == 1);
+    CHECK(newest(scratch, "run").info.epoch == 4);
+}
+
 TEST_CASE("a signal that comes before the first step stops the run after it") {
     const Scratch scratch;
     make_small_dataset(scratch / "data");
     // Caught signals as a hexadecimal mask: SIGUSR1, number 10, is the second bit of the third digit from the right.
     const auto stopped = run_command(
         "sh -c '" + divs_command("train " + config(scratch, "run")) +
-        " & job=$!; until grep -qE \"^SigCgt:.*[2367abef]..$\" /proc/$job/status; do :; done; kill -USR1 $job; wait $job'");
+        " & job=$!; while kill -0 $job && ! grep -qE \"^SigCgt:.*[2367abef]..$\" /proc/$job/status; do sleep 0.01; done; "
+        "kill -USR1 $job; wait $job'");
     INFO(stopped.text());
     CHECK(stopped.status == 0);
     CHECK_THAT(stopped.err, ContainsSubstring("stopped by a signal"));

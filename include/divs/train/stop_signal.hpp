@@ -3,8 +3,8 @@
 
 namespace divs::train {
 
-// From here to the end of the process the two signals only ask; nothing else can end a job that starts, or one that
-// is through, by them. Call it before anything else that takes time.
+// From here to the end of the process the two signals only ask: they end neither a job that is still starting (it
+// stops after its first step) nor one that is through. Call it before anything that takes time.
 void listen_for_stop();
 bool stop_asked() noexcept;
 
