@@ -13,6 +13,8 @@ import statistics
 import subprocess
 import sys
 
+from served_step import ServedStep
+
 MODELS = {"resnet50": ["--batch", "256"], "tsm_resnet50": ["--batch", "32", "--frames", "8"]}
 SIZE = ["--size", "224"]
 GOALS = {"compiled": 1.0, "eager": 1.3}
@@ -25,23 +27,6 @@ def ours(bench, model, steps):
     if done.returncode:
         sys.exit(done.stderr)
     return json.loads(done.stdout)["figures"][0]["value"]
-
-
-class Peer:
-    def __init__(self, model, steps):
-        script = pathlib.Path(__file__).with_name("step.py")
-        self.process = subprocess.Popen(
-            [sys.executable, str(script), "--device", "cuda", "--compile", "--model", model, *SIZE, *MODELS[model],
-             "--steps", str(steps), "--warm-up", "8", "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def measure(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(timeout=60)
 
 
 def main():
@@ -62,7 +47,8 @@ def main():
         sys.exit(77)
     results = {}
     for model in options.models.split(","):
-        peer = Peer(model, options.steps)
+        peer = ServedStep(["--device", "cuda", "--compile", "--model", model, *SIZE, *MODELS[model], "--steps",
+                           str(options.steps), "--warm-up", "8"])
         rows = []
         for turn in range(options.rounds):
             theirs = peer.measure()

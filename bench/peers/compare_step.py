@@ -9,10 +9,11 @@ to as many cores as they have threads. Ends with one line a figure.
 import argparse
 import json
 import os
-import pathlib
 import statistics
 import subprocess
 import sys
+
+from served_step import ServedStep
 
 GOAL = 1.15
 MODELS = {"resnet18": ["--batch", "32"], "tsm_resnet18": ["--batch", "4", "--frames", "8"]}
@@ -32,24 +33,6 @@ def ours(divs, model, threads):
     return json.loads(done.stdout)["figures"][0]["value"]
 
 
-class Peer:
-    def __init__(self, model, threads):
-        script = pathlib.Path(__file__).with_name("step.py")
-        self.process = subprocess.Popen(
-            bound(threads) + [sys.executable, str(script), "--model", model, "--size", "112", *MODELS[model],
-                              "--threads", str(threads), "--serve"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def measure(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(timeout=60)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--divs", required=True)
@@ -61,7 +44,8 @@ def main():
     print(f"{'model':14} threads  {'ours':>8}  {'PyTorch':>8}  ratio   samples/s, medians of {options.rounds} rounds")
     for model in options.model.split(","):
         for threads in map(int, options.threads.split(",")):
-            peer = Peer(model, threads)
+            peer = ServedStep(["--model", model, "--size", "112", *MODELS[model], "--threads", str(threads)],
+                              bound(threads))
             peer.measure()  # warms up
             pairs = [(ours(options.divs, model, threads), peer.measure()) for _ in range(options.rounds)]
             peer.close()
