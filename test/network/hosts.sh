@@ -98,7 +98,26 @@ wire() {
 
 settings() { cat "$folder/settings"; }
 cut() { inside 0 ip link set "port$1" down; }
-mend() { inside 0 ip link set "port$1" up; }
+
+# A host that could not be reached stays unreachable for a moment after its cable is back: until its refusal of a
+# connection is heard.
+mend() {
+    local other
+    inside 0 ip link set "port$1" up
+    for other in $(seq "$hosts"); do
+        [ "$other" = "$1" ] || await "$1" "$other"
+    done
+}
+await() { # host, another host
+    local tries answer
+    for tries in $(seq 100); do
+        answer=$(inside "$1" timeout 2 bash -c ": </dev/tcp/10.77.0.$2/9" 2>&1) || true
+        case $answer in *refused*) return ;; esac
+        sleep 0.1
+    done
+    echo "host $1 does not reach host $2: $answer" >&2
+    return 1
+}
 
 down() {
     local number pid
