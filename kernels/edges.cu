@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "block.hpp"
 #include "edges.hpp"
 #include "vector.hpp"
@@ -7,6 +9,12 @@ namespace {
 
 constexpr int block = 256;
 constexpr int pixels_a_thread = 4;  // 12 bytes: three whole words
+
+// Travels as an argument of the launch.
+struct ClipList {
+    static constexpr std::size_t most = 256;
+    const std::uint8_t* clip[most];
+};
 
 template <class T>
 __device__ void store_pixel(const std::uint8_t* rgb, const PixelScale& scale, T* to) {
@@ -24,8 +32,10 @@ __device__ void store_pixel(const std::uint8_t* rgb, const PixelScale& scale, T*
 
 template <class T>
 __global__ void __launch_bounds__(block)
-    pixels_kernel(const std::uint8_t* __restrict__ bytes, std::size_t pixels, PixelScale scale,
-                  T* __restrict__ tensor) {
+    pixels_kernel(const __grid_constant__ ClipList clips, std::size_t pixels, PixelScale scale,
+                  T* __restrict__ tensors) {
+    const std::uint8_t* __restrict__ bytes = clips.clip[blockIdx.y];
+    T* __restrict__ tensor = tensors + blockIdx.y * pixels * 8;
     const std::size_t first = (static_cast<std::size_t>(blockIdx.x) * block + threadIdx.x) * pixels_a_thread;
     if (first + pixels_a_thread <= pixels) {
         const auto words = *reinterpret_cast<const Pack<std::uint32_t, 1>*>(bytes + first * 3);
@@ -68,11 +78,17 @@ __global__ void __launch_bounds__(block) narrow_kernel(const T* __restrict__ ten
 }  // namespace
 
 template <class T>
-void upload_pixels(const std::uint8_t* bytes, std::size_t pixels, const PixelScale& scale, T* tensor,
-                   cudaStream_t stream) {
+void upload_pixels(std::span<const std::uint8_t* const> clips, std::size_t pixels, const PixelScale& scale,
+                   T* tensor, cudaStream_t stream) {
     const std::size_t threads = (pixels + pixels_a_thread - 1) / pixels_a_thread;
     if (threads == 0) return;
-    launch(blocks_for(threads, block), block, 0, stream, pixels_kernel<T>, bytes, pixels, scale, tensor);
+    for (std::size_t first = 0; first < clips.size(); first += ClipList::most) {
+        const auto part = clips.subspan(first, std::min(ClipList::most, clips.size() - first));
+        ClipList list{};
+        std::copy(part.begin(), part.end(), list.clip);
+        const dim3 grid(blocks_for(threads, block), static_cast<unsigned>(part.size()));
+        launch(grid, block, 0, stream, pixels_kernel<T>, list, pixels, scale, tensor + first * pixels * 8);
+    }
 }
 
 template <class T>
@@ -90,8 +106,9 @@ void narrow(const T* tensor, std::size_t pixels, int channels, int pitch, float*
 }
 
 #define DIVS_EDGES(T)                                                                                   \
-    template void upload_pixels(const std::uint8_t*, std::size_t, const PixelScale&, T*, cudaStream_t); \
-    template void widen(const float*, std::size_t, int, int, T*, cudaStream_t);                         \
+    template void upload_pixels(std::span<const std::uint8_t* const>, std::size_t, const PixelScale&, T*, \
+                                cudaStream_t);                                                            \
+    template void widen(const float*, std::size_t, int, int, T*, cudaStream_t);                           \
     template void narrow(const T*, std::size_t, int, int, float*, cudaStream_t);
 DIVS_EDGES(float)
 DIVS_EDGES(bf16)

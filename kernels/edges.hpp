@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "bf16.hpp"
 
@@ -16,10 +17,11 @@ struct PixelScale {
     float factor[3], offset[3];
 };
 
-// (pixels, 3) bytes -> (pixels, 8) normalised
+// Clips of `pixels` pixels each, (pixels, 3) bytes that lie where `clips` say -> (clips, pixels, 8) normalised.
+// Each clip begins at an address that is a multiple of 4.
 template <class T>
-void upload_pixels(const std::uint8_t* bytes, std::size_t pixels, const PixelScale& scale, T* tensor,
-                   cudaStream_t stream);
+void upload_pixels(std::span<const std::uint8_t* const> clips, std::size_t pixels, const PixelScale& scale,
+                   T* tensor, cudaStream_t stream);
 
 // (pixels, channels) float32 -> (pixels, pitch), and back
 template <class T>

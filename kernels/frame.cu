@@ -1,6 +1,5 @@
 #include "block.hpp"
 #include "frame.hpp"
-#include "vector.hpp"
 
 namespace divs::kernels {
 namespace {
@@ -52,13 +51,12 @@ __device__ float sum_columns(const float* row, const FrameBank& across, int colu
     return sum;
 }
 
-__device__ float level(const float (&row)[4], float y, float u, float v) {
+__device__ std::uint8_t level(const float (&row)[4], float y, float u, float v) {
     const float value = row[0] * y + row[1] * u + row[2] * v + row[3];
-    return floorf((value > 0 ? value < 255 ? value : 255.0F : 0.0F) + 0.5F);
+    return static_cast<std::uint8_t>((value > 0 ? value < 255 ? value : 255.0F : 0.0F) + 0.5F);
 }
 
-template <class T>
-__global__ void __launch_bounds__(block) frame_kernel(FrameJob job, T* __restrict__ out) {
+__global__ void __launch_bounds__(block) frame_kernel(FrameJob job, std::uint8_t* __restrict__ out) {
     float* luma = dynamic_shared<float>();
     float* u = luma + job.luma_width;
     float* v = u + job.chroma_width;
@@ -71,35 +69,22 @@ __global__ void __launch_bounds__(block) frame_kernel(FrameJob job, T* __restric
         const float ly = sum_columns(luma, job.luma_across, column, job.luma_begin);
         const float cu = sum_columns(u, job.chroma_across, column, job.chroma_begin);
         const float cv = sum_columns(v, job.chroma_across, column, job.chroma_begin);
-        float pixel[8] = {};
+        std::uint8_t* to = out + (static_cast<std::size_t>(row) * job.out_width + column) * 3;
 #pragma unroll
-        for (int c = 0; c < 3; ++c)
-            pixel[c] = level(job.colour[c], ly, cu, cv) * job.scale.factor[c] + job.scale.offset[c];
-        T* to = out + (static_cast<std::size_t>(row) * job.out_width + column) * 8;
-#pragma unroll
-        for (int half = 0; half < 8; half += lanes<T>) {
-            float part[lanes<T>];
-#pragma unroll
-            for (int k = 0; k < lanes<T>; ++k) part[k] = pixel[half + k];
-            store(part, to + half);
-        }
+        for (int c = 0; c < 3; ++c) to[c] = level(job.colour[c], ly, cu, cv);
     }
 }
 
 }  // namespace
 
-template <class T>
-void convert_frame(const FrameJob& job, T* out, cudaStream_t stream) {
+void convert_frame(const FrameJob& job, std::uint8_t* out, cudaStream_t stream) {
     const std::size_t shared =
         (static_cast<std::size_t>(job.luma_width) + 2 * static_cast<std::size_t>(job.chroma_width)) *
         sizeof(float);
     if (shared > (48U << 10))  // pictures wider than 6144 samples
-        cudaFuncSetAttribute(frame_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+        cudaFuncSetAttribute(frame_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                              static_cast<int>(shared));
-    launch(static_cast<unsigned>(job.out_height), block, shared, stream, frame_kernel<T>, job, out);
+    launch(static_cast<unsigned>(job.out_height), block, shared, stream, frame_kernel, job, out);
 }
-
-template void convert_frame(const FrameJob&, float*, cudaStream_t);
-template void convert_frame(const FrameJob&, bf16*, cudaStream_t);
 
 }  // namespace divs::kernels

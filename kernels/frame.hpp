@@ -1,13 +1,12 @@
-// A decoded frame (YUV 4:2:0, 8 bit: NV12 or three planes) to the resized, normalised pixels that a model
-// reads, in one pass: the mathematics of video/convert. Each output row is made by one block, which sums the
-// rows of the picture that it shows in shared memory and then the columns.
+// A decoded frame (YUV 4:2:0, 8 bit: NV12 or three planes) to resized RGB, in one pass: the mathematics of
+// video/convert. Clips wait for their step at 8 bits, as on the host, and are normalised where they are gathered
+// into a batch. Each output row is made by one block, which sums the rows of the picture that it shows in shared
+// memory and then the columns.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
-
-#include "edges.hpp"
 
 namespace divs::kernels {
 
@@ -34,12 +33,9 @@ struct FrameJob {
     int chroma_begin = 0, chroma_width = 0;
     int out_width = 0, out_height = 0;
     float colour[3][4];  // rows of (Y, U, V, 1) -> R, G, B in levels, 0..255
-    PixelScale scale;    // of levels
 };
 
-// out: (out_height, out_width, 8). Levels are rounded before they are normalised, as on the host. T: float or
-// bf16.
-template <class T>
-void convert_frame(const FrameJob& job, T* out, cudaStream_t stream);
+// out: (out_height, out_width, 3)
+void convert_frame(const FrameJob& job, std::uint8_t* out, cudaStream_t stream);
 
 }  // namespace divs::kernels

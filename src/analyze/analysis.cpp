@@ -51,19 +51,18 @@ class Worker {
   private:
     void predict() {
         std::vector<std::uint64_t> windows;
-        std::vector<std::uint8_t> pixels;
+        std::vector<Pixels*> pixels;
         for (const video::Clip& clip : waiting_) {
             windows.push_back(clip.sample);
-            pixels.insert(pixels.end(), clip.pixels.begin(), clip.pixels.end());
+            pixels.push_back(clip.pixels.get());
         }
         // A short batch is filled up: the same kernels then give the same bits whoever has how many.
-        const std::size_t clip_bytes = pixels.size() / waiting_.size();
         const auto batch = static_cast<std::size_t>(options_.batch);
-        pixels.resize(batch * clip_bytes);
+        pixels.resize(batch, pixels.front());
         windows.resize(batch);
         const auto classes = static_cast<std::size_t>(model_.spec().classes);
         std::vector<float> logits(batch * classes);
-        model_.predict({.pixels = pixels, .labels = {}, .samples = windows}, logits);
+        model_.predict({.samples = windows, .clip_pixels = pixels}, logits);
         for (std::size_t i = 0; i < waiting_.size(); ++i) {
             part_.results.push_back({windows[i], train::softmax({logits.data() + i * classes, classes})});
             part_.latencies.push_back(now_seconds() - arrived_[i]);

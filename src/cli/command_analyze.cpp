@@ -12,6 +12,7 @@
 #include "divs/core/log.hpp"
 #include "divs/io/table.hpp"
 #include "divs/train/job.hpp"
+#include "divs/train/reader.hpp"
 #include "divs/train/versions.hpp"
 #include "divs/train/weights.hpp"
 #include "divs/video/indexing.hpp"
@@ -30,6 +31,7 @@ struct AnalyzeSettings {
     train::ModelSettings model;
     analyze::AnalysisOptions analysis;
     video::OpenLimits limits;
+    video::DecodeOn decode_on = video::DecodeOn::automatic;
     video::ShardOptions shard;
 };
 
@@ -42,6 +44,7 @@ AnalyzeSettings read_settings(Config& config, AnalyzeArguments& arguments) {
     settings.analysis.batch = analyze.get("batch", settings.analysis.batch, 1, 4096);
     settings.analysis.rounds = analyze.get("rounds", settings.analysis.rounds, 1, 1000);
     settings.shard.target_seconds = analyze.get("shard_seconds", settings.shard.target_seconds, 0.1, 1e6);
+    settings.decode_on = video::decode_on(analyze.choice("decode", "auto", video::decode_on_names));
     settings.analysis.feed.threads = analyze.get("decode_threads", 1, 1, 256);
     settings.analysis.feed.queue_bytes = static_cast<std::size_t>(analyze.get("queue_mib", 256, 1, 1 << 20))
                                          << 20;
@@ -93,9 +96,9 @@ void analyse(comm::World& world, const AnalyzeSettings& settings, const AnalyzeA
                               {spec.frames, weights.clip_stride, arguments.every, settings.shard});
 
     analyze::AnalysisOptions options = settings.analysis;
-    options.feed.reader.height = spec.height;
-    options.feed.reader.width = spec.width;
-    options.feed.reader.decode.limits = settings.limits;
+    options.feed.reader = train::reader_options(
+        world, *model, catalogue, {},
+        {settings.decode_on, settings.analysis.feed.threads, settings.limits, false});
     options.feed.activity = [&](const std::string& what) { world.describe_activity(what); };
     options.slowdown.assign(static_cast<std::size_t>(world.size()), 1);
     for (const std::string& text : arguments.throttles) {

@@ -12,6 +12,7 @@
 #include "divs/core/log.hpp"
 #include "divs/train/evaluate.hpp"
 #include "divs/train/job.hpp"
+#include "divs/train/reader.hpp"
 #include "divs/train/versions.hpp"
 #include "divs/train/weights.hpp"
 
@@ -52,9 +53,9 @@ void evaluate(comm::World& world, train::Settings settings, const EvalArguments&
     train::EvaluateOptions options{arguments.batch, {}, data.holders};
     options.feed.threads = settings.data.decode_threads;
     options.feed.queue_bytes = settings.data.queue_bytes;
-    options.feed.reader.height = settings.model.height;
-    options.feed.reader.width = settings.model.width;
-    options.feed.reader.decode.limits = settings.data.catalogue.limits;
+    options.feed.reader = train::reader_options(
+        world, *model, data.catalogue, data.holders,
+        {settings.data.decode_on, settings.data.decode_threads, settings.data.catalogue.limits, false});
     const auto split = arguments.split == "train"  ? video::Split::train
                        : arguments.split == "test" ? video::Split::test
                                                    : video::Split::val;

@@ -124,6 +124,17 @@ void Backend::clear(std::span<float> values) {
     std::fill(values.begin(), values.end(), 0.0F);
 }
 
+void Backend::upload_clips(std::span<Pixels* const> clips, const float mean[3], const float deviation[3],
+                           Tensor& tensor) {
+    std::vector<std::uint8_t> pixels;
+    pixels.reserve(tensor.shape().size());
+    for (Pixels* clip : clips) {
+        const auto bytes = clip->host();
+        pixels.insert(pixels.end(), bytes.begin(), bytes.end());
+    }
+    upload_pixels(pixels.data(), mean, deviation, tensor);
+}
+
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options) {
     if (name == "auto") return make_best(options);
     if (name == "cpu") return cpu::make_backend(options);

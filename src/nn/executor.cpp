@@ -96,10 +96,15 @@ ExecutionPlan& Executor::any_training_plan() {
 
 void Executor::upload(ExecutionPlan& plan, const Batch& batch) {
     const std::size_t expected = plan.input().shape().size();
-    if (batch.pixels.size() != expected)
+    std::size_t bytes = batch.pixels.size();
+    for (const Pixels* clip : batch.clip_pixels) bytes += clip->size();
+    if (bytes != expected)
         throw_error<Error>("model {}: {} bytes of pixels for {} clips, expected {}", spec_.architecture,
-                           batch.pixels.size(), batch.clips(), expected);
-    backend_.upload_pixels(batch.pixels.data(), spec_.mean.data(), spec_.deviation.data(), plan.input());
+                           bytes, batch.clips(), expected);
+    if (batch.clip_pixels.empty())
+        backend_.upload_pixels(batch.pixels.data(), spec_.mean.data(), spec_.deviation.data(), plan.input());
+    else
+        backend_.upload_clips(batch.clip_pixels, spec_.mean.data(), spec_.deviation.data(), plan.input());
 }
 
 StepContext Executor::context(const NodePlan& node, const Batch& batch) const {

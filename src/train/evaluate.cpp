@@ -40,15 +40,15 @@ void unpack(std::span<const std::byte> bytes, std::size_t classes, std::vector<P
 }
 
 void predict(nn::Model& model, const std::vector<video::Clip>& clips, std::vector<Prediction>& predictions) {
-    std::vector<std::uint8_t> pixels;
+    std::vector<Pixels*> pixels;
     std::vector<std::uint64_t> samples;
     for (const video::Clip& clip : clips) {
-        pixels.insert(pixels.end(), clip.pixels.begin(), clip.pixels.end());
+        pixels.push_back(clip.pixels.get());
         samples.push_back(clip.sample);
     }
     const auto classes = static_cast<std::size_t>(model.spec().classes);
     std::vector<float> logits(clips.size() * classes);
-    model.predict({.pixels = pixels, .labels = {}, .samples = samples}, logits);
+    model.predict({.samples = samples, .clip_pixels = pixels}, logits);
     for (std::size_t i = 0; i < clips.size(); ++i)
         predictions.push_back(
             {clips[i].sample, clips[i].label, softmax({logits.data() + i * classes, classes})});

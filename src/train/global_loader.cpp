@@ -15,7 +15,7 @@ void pack(const video::Clip& clip, io::ByteWriter& out) {
     out.number(static_cast<std::uint64_t>(clip.label));
     for (const int size : {clip.frames, clip.height, clip.width})
         out.number(static_cast<std::uint64_t>(size));
-    out.raw(std::as_bytes(std::span(clip.pixels)));
+    out.raw(clip.pixels ? std::as_bytes(clip.pixels->host()) : std::span<const std::byte>());
     out.text(clip.skipped);
 }
 
@@ -27,8 +27,8 @@ void unpack(const comm::Message& message, std::vector<video::Clip>& clips) {
         clip.label = static_cast<std::int32_t>(in.number());
         for (int* size : {&clip.frames, &clip.height, &clip.width}) *size = static_cast<int>(in.number());
         const auto pixels = in.raw();
-        const auto* first = reinterpret_cast<const std::uint8_t*>(pixels.data());
-        clip.pixels.assign(first, first + pixels.size());
+        clip.pixels = host_pixels()->allocate(pixels.size());
+        std::ranges::copy(pixels, std::as_writable_bytes(clip.pixels->host()).begin());
         clip.skipped = in.text();
         clips.push_back(std::move(clip));
     }

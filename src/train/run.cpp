@@ -13,9 +13,7 @@ FeedOptions Run::feed_options(bool augment) const {
     FeedOptions feed;
     feed.threads = settings_.data.decode_threads;
     feed.queue_bytes = settings_.data.queue_bytes;
-    feed.reader.height = settings_.model.height;
-    feed.reader.width = settings_.model.width;
-    feed.reader.decode.limits = settings_.data.catalogue.limits;
+    feed.reader = reader_;
     feed.reader.times = const_cast<TimeLedger*>(&times_);
     feed.activity = [this](const std::string& what) { world_.describe_activity(what); };
     if (augment)
@@ -107,18 +105,18 @@ void Run::train_step(Epoch& epoch) {
     times_.add(Stage::wait_data, wait_data);
     if (trace_) trace_->record("wait for clips", "data", "main", now_seconds() - wait_data, now_seconds());
 
-    std::vector<std::uint8_t> pixels;
+    std::vector<Pixels*> pixels;
     std::vector<std::int32_t> labels;
     std::vector<std::uint64_t> ids;
     for (const video::Clip& clip : clips.clips) {
-        pixels.insert(pixels.end(), clip.pixels.begin(), clip.pixels.end());
+        pixels.push_back(clip.pixels.get());
         labels.push_back(clip.label);
         ids.push_back(clip.sample);
     }
     StepTotals totals;
     {
         const io::TraceSpan span(trace_.get(), "forward, backward, reduce", "compute", "main");
-        totals = synchroniser_->step({pixels, labels, ids, settings_.run.seed, ledger_->epoch()}, loss_,
+        totals = synchroniser_->step({{}, labels, ids, settings_.run.seed, ledger_->epoch(), pixels}, loss_,
                                      {stop_asked(), save_is_due()}, factor);
     }
     const double rate = nn::learning_rate(settings_.optimizer.schedule, step_);
@@ -197,6 +195,7 @@ void Run::report_start(double wait_data, double seconds) {
                     {"data", start_.data},
                     {"model", start_.model},
                     {"checkpoint", start_.checkpoint},
+                    {"decoder", start_.decoder},
                     {"schedule", start_.schedule},
                     {"clips", start_.clips},
                     {"first_step", start_.step}});

@@ -28,11 +28,12 @@ struct StartTimes {
     double data = 0;        // the catalogue
     double model = 0;       // plans, first weights, memory for checkpoints
     double checkpoint = 0;  // read, and given to all ranks
+    double decoder = 0;     // chosen
     double schedule = 0;
     double clips = 0;       // waiting for the first
     double step = 0;
 
-    double total() const { return launch + data + model + checkpoint + schedule + clips + step; }
+    double total() const { return launch + data + model + checkpoint + decoder + schedule + clips + step; }
     double loading() const { return data + clips; }
 };
 
@@ -84,6 +85,7 @@ class Run {
     std::vector<std::uint64_t> samples_;  // of the training split
     NormReducer norms_;
     std::unique_ptr<nn::Model> model_;
+    video::ClipReaderOptions reader_;  // its memory is of the model's backend
     std::unique_ptr<Synchroniser> synchroniser_;
     std::unique_ptr<Balancer> balancer_;
     nn::LossSettings loss_;

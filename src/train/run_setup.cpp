@@ -5,6 +5,7 @@
 #include "divs/core/process.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
+#include "divs/train/reader.hpp"
 #include "divs/train/versions.hpp"
 #include "divs/train/weights.hpp"
 #include "run.hpp"
@@ -57,6 +58,10 @@ Run::Run(comm::World& world, const Settings& settings) : world_(world), settings
     ledger_ = std::make_unique<SampleLedger>(samples_);
     if (store_) store_->reserve(checkpoint_arrays(*model_, synchroniser_->state()).arrays);
     start_.model = watch.lap();
+    reader_ = reader_options(world, *model_, data_.catalogue, data_.holders,
+                             {settings_.data.decode_on, settings_.data.decode_threads,
+                              settings_.data.catalogue.limits, settings_.run.order == Order::global});
+    start_.decoder = watch.lap();
     resume();
     start_.checkpoint = watch.lap();
     balancer_ = std::make_unique<Balancer>(world, settings_, data_.catalogue,

@@ -31,6 +31,7 @@ DataSettings read_data(Config& config) {
     if (data.dataset.empty())
         throw_error<ConfigError>("data.dataset is missing: expected a descriptor or a folder");
     data.index = section.path("index", "");
+    data.decode_on = video::decode_on(section.choice("decode", "auto", video::decode_on_names));
     data.decode_threads = section.get("decode_threads", 1, 1, 256);
     data.queue_bytes = static_cast<std::size_t>(section.get("queue_mib", 256, 1, 1 << 20)) << 20;
     data.mix = section.get("mix", 256, 1, 1 << 20);

@@ -3,12 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <deque>
 #include <optional>
 
 #include "divs/core/clock.hpp"
 #include "divs/core/error.hpp"
+#include "device_converter.hpp"
+#include "hardware.hpp"
 
 namespace divs::video {
 namespace {
@@ -41,6 +42,7 @@ struct ClipReader::Impl {
     const double first_seconds;  // the file's first pts, in seconds of its clock
     const std::size_t picture;   // bytes of a converted frame
     Converter converter;
+    std::optional<DeviceConverter> on_device;  // once a frame came that lies there
     std::optional<ShardDecoder> decoder;
     DecodeCounts counts;
     std::deque<const Sample*> pending;  // not reached yet, in order of time
@@ -83,6 +85,10 @@ struct ClipReader::Impl {
         return clip;
     }
 
+    std::span<std::uint8_t> slot(const OpenClip& clip, std::size_t number) const {
+        return clip.clip.pixels->host(number * picture, picture);
+    }
+
     void skip(const Sample& sample, std::string reason) {
         Clip clip = empty_clip(sample);
         clip.skipped = std::move(reason);
@@ -120,7 +126,7 @@ struct ClipReader::Impl {
         const Sample& sample = *pending.front();
         pending.pop_front();
         OpenClip clip{&sample, view_of ? view_of(sample.id) : View{}, 0, empty_clip(sample)};
-        clip.clip.pixels.resize(picture * sample.pts.size());
+        clip.clip.pixels = options.memory->allocate(picture * sample.pts.size());
         open.push_back(std::move(clip));
     }
 
@@ -147,20 +153,41 @@ struct ClipReader::Impl {
         return used;
     }
 
+    // A short clip repeats its last frame.
     void add_frame(OpenClip& clip, const Frame& frame, const OpenClip* same) {
-        std::uint8_t* target = clip.clip.pixels.data() + clip.filled * picture;
+        do {
+            show(frame, clip, same);
+            ++clip.filled;
+            same = &clip;
+        } while (!clip.whole() && clip.wanted() == frame.pts);
+    }
+
+    // Converts the frame to the clip's next place; `same` has just got it, perhaps by the same view.
+    void show(const Frame& frame, OpenClip& clip, const OpenClip* same) {
+        if (convertible_on_device(*frame.get()))
+            return device_converter().convert(*frame.get(), clip.view, *clip.clip.pixels,
+                                              clip.filled * picture);
+        const std::span<std::uint8_t> target = slot(clip, clip.filled);
         if (same && same_view(same->view, clip.view))
-            std::memcpy(target, same->clip.pixels.data() + (same->filled - 1) * picture, picture);
+            std::ranges::copy(slot(*same, same->filled - 1), target.begin());
         else
-            converter.convert(*frame.get(), clip.view, {target, picture});
-        ++clip.filled;
-        for (; !clip.whole() && clip.wanted() == frame.pts;
-             ++clip.filled)  // a short clip repeats its last frame
-            std::memcpy(clip.clip.pixels.data() + clip.filled * picture, target, picture);
+            converter.convert(*frame.get(), clip.view, target);
+    }
+
+    DeviceConverter& device_converter() {
+        if (!on_device) {
+            DevicePictures* pictures = options.memory->pictures();
+            if (!pictures) throw Error("a frame on a device, and clips that are not");
+            on_device.emplace(*pictures, options.width, options.height);
+        }
+        return *on_device;
     }
 
     void close(OpenClip& clip) {
-        if (!clip.clip.skipped.empty()) clip.clip.pixels = {};
+        if (clip.clip.skipped.empty())
+            clip.clip.pixels->filled();
+        else
+            clip.clip.pixels.reset();
         ready.push_back(std::move(clip.clip));
         clip.sample = nullptr;
     }

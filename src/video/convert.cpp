@@ -1,66 +1,20 @@
 #include "divs/video/convert.hpp"
 
-#include <algorithm>
-
 #include "av.hpp"
+#include "banks.hpp"
 #include "block_converter.hpp"
 #include "steep_converter.hpp"
 
 namespace divs::video {
-namespace {
-
-// What the filter banks of a channel depend on, beside the output's size.
-struct Geometry {
-    int width = 0, height = 0, log2_width = 0, log2_height = 0;
-    double x = 0, y = 0, across = 0, down = 0;
-    bool flip = false;
-    bool operator==(const Geometry&) const = default;
-};
-
-Geometry geometry_of(const Picture& picture, const Channel& channel, const View& view) {
-    const CropBox& crop = view.crop;
-    const double x = std::clamp(crop.x, 0.0, 1.0), y = std::clamp(crop.y, 0.0, 1.0);
-    const double across = std::clamp(crop.width * picture.width, 1.0, std::max(1.0, (1 - x) * picture.width));
-    const double down =
-        std::clamp(crop.height * picture.height, 1.0, std::max(1.0, (1 - y) * picture.height));
-    // Chroma samples are taken to lie in the middle of the pixels they belong to, as swscale has it by
-    // default.
-    const double coarse_x = 1 << channel.log2_width, coarse_y = 1 << channel.log2_height;
-    return {channel.width,
-            channel.height,
-            channel.log2_width,
-            channel.log2_height,
-            x * picture.width / coarse_x,
-            y * picture.height / coarse_y,
-            across / coarse_x,
-            down / coarse_y,
-            view.flip};
-}
-
-struct Banks {
-    Geometry geometry;
-    FilterBank across, down;
-};
-
-}  // namespace
 
 struct Converter::Impl {
+    Impl(int out_width, int out_height) : width(out_width), height(out_height), banks(width, height) {}
+
     int width, height;
+    Banks banks;
     PictureReader reader;
     BlockConverter block;
     SteepConverter steep;
-    std::array<Banks, 2> banks;  // of the first channel, and of the others: kept while pictures are alike
-
-    const Banks& banks_for(const Picture& picture, std::size_t channel, const View& view) {
-        Banks& kept = banks[channel == 0 ? 0 : 1];
-        const Geometry geometry = geometry_of(picture, picture.channel[channel], view);
-        if (kept.geometry == geometry && !kept.across.windows.empty()) return kept;
-        kept.across = with_equal_windows(
-            triangle_filter(geometry.width, geometry.x, geometry.across, width, view.flip), geometry.width);
-        kept.down = triangle_filter(geometry.height, geometry.y, geometry.down, height, false);
-        kept.geometry = geometry;
-        return kept;
-    }
 
     Passes passes_for(const Picture& picture, const View& view) {
         Passes passes;
@@ -69,18 +23,16 @@ struct Converter::Impl {
         passes.width = static_cast<std::size_t>(width);
         passes.height = static_cast<std::size_t>(height);
         for (std::size_t c = 0; c < static_cast<std::size_t>(picture.channels); ++c) {
-            const Banks& chosen = banks_for(picture, c, view);
+            const Banks::Bank& chosen = banks.of(picture, c, view);
             passes.of[c] = {picture.channel[c], &chosen.down, &chosen.across};
         }
         return passes;
     }
 };
 
-Converter::Converter(int out_width, int out_height) : impl_(std::make_unique<Impl>()) {
+Converter::Converter(int out_width, int out_height) : impl_(std::make_unique<Impl>(out_width, out_height)) {
     if (out_width < 1 || out_height < 1)
         throw_error<ConfigError>("pictures of {}x{} pixels, expected at least 1x1", out_width, out_height);
-    impl_->width = out_width;
-    impl_->height = out_height;
 }
 Converter::~Converter() = default;
 Converter::Converter(Converter&&) noexcept = default;

@@ -4,14 +4,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "divs/core/device_pictures.hpp"
+
 namespace divs::video {
 
 // Output i is the sum of `count` source samples from `first`, weighted by weights[offset ...].
 struct FilterBank {
-    struct Window {
-        std::int32_t first = 0, count = 0;
-        std::uint32_t offset = 0;
-    };
+    using Window = FilterWindow;
     std::vector<Window> windows;
     std::vector<float> weights;        // each window's sum to 1
     std::vector<std::uint16_t> fixed;  // the same in units of 2^-16: each window's sum to exactly 2^16, or to

@@ -23,6 +23,11 @@ const AVPixFmtDescriptor& descriptor_of(const AVFrame& frame) {
     return *found;
 }
 
+void check_size(const AVFrame& frame) {
+    if (frame.width < 1 || frame.height < 1)
+        throw_error<InputError>("a frame of {}x{} pixels", frame.width, frame.height);
+}
+
 int colour_channels(const AVPixFmtDescriptor& format) {
     const int alpha = format.flags & AV_PIX_FMT_FLAG_ALPHA ? 1 : 0;
     return format.nb_components - alpha;
@@ -89,6 +94,20 @@ Channel channel_of(const AVFrame& frame, const AVPixFmtDescriptor& format, int n
     return channel;
 }
 
+// `pixels`: in `format`, one that is read as it is; `frame`, of the format `original`, says what they mean.
+Picture look_at(const AVFrame& pixels, const AVPixFmtDescriptor& format, const AVFrame& frame,
+                const AVPixFmtDescriptor& original) {
+    Picture picture;
+    picture.width = frame.width, picture.height = frame.height;
+    picture.channels = colour_channels(format);
+    for (int c = 0; c < picture.channels; ++c)
+        picture.channel[static_cast<std::size_t>(c)] = channel_of(pixels, format, c);
+    picture.rgb = format.flags & AV_PIX_FMT_FLAG_RGB;
+    picture.full_range = is_full_range(frame, original);
+    set_matrix(frame, picture);
+    return picture;
+}
+
 }  // namespace
 
 struct PictureReader::Impl {
@@ -131,19 +150,15 @@ PictureReader::PictureReader(PictureReader&&) noexcept = default;
 
 Picture PictureReader::read(const AVFrame& frame) {
     const AVPixFmtDescriptor& original = descriptor_of(frame);
-    if (frame.width < 1 || frame.height < 1)
-        throw_error<InputError>("a frame of {}x{} pixels", frame.width, frame.height);
+    check_size(frame);
     const AVFrame& pixels = is_direct(original) ? frame : impl_->converted(frame, original);
-    const AVPixFmtDescriptor& format = descriptor_of(pixels);
-    Picture picture;
-    picture.width = frame.width, picture.height = frame.height;
-    picture.channels = colour_channels(format);
-    for (int c = 0; c < picture.channels; ++c)
-        picture.channel[static_cast<std::size_t>(c)] = channel_of(pixels, format, c);
-    picture.rgb = format.flags & AV_PIX_FMT_FLAG_RGB;
-    picture.full_range = is_full_range(frame, original);
-    set_matrix(frame, picture);
-    return picture;
+    return look_at(pixels, descriptor_of(pixels), frame, original);
+}
+
+Picture picture_on_device(const AVFrame& frame) {
+    check_size(frame);
+    const AVPixFmtDescriptor& format = *av_pix_fmt_desc_get(AV_PIX_FMT_NV12);
+    return look_at(frame, format, frame, format);
 }
 
 ColourMap colour_map(const Picture& picture, const View& view) {

@@ -32,6 +32,9 @@ struct Picture {
 using ColourMap = std::array<std::array<float, 4>, 3>;
 ColourMap colour_map(const Picture& picture, const View& view);
 
+// A frame that lies in a device's memory (convertible_on_device): its channels have addresses there.
+Picture picture_on_device(const AVFrame& frame);
+
 // Looks at frames as Pictures; those with other than 8 bits a channel are first brought there by libswscale,
 // at their own size, matrix and range.
 class PictureReader {

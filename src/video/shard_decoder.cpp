@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "decoder.hpp"
+#include "hardware.hpp"
 #include "packet_source.hpp"
 #include "safe_cuts.hpp"
 
@@ -44,6 +45,8 @@ struct ShardDecoder::Impl {
             } else if (code < 0) {
                 ++counts.damaged_packets;  // its error, told late
             } else if (accept(frame)) {
+                fetch_unless_convertible(*frame.get());
+                counts.device_frames += convertible_on_device(*frame.get());
                 return true;
             }
         }
@@ -105,7 +108,7 @@ struct ShardDecoder::Impl {
 DecodeCounts& DecodeCounts::operator+=(const DecodeCounts& other) noexcept {
     for (const auto count : {&DecodeCounts::packets, &DecodeCounts::frames, &DecodeCounts::damaged_packets,
                              &DecodeCounts::corrupt_frames, &DecodeCounts::preroll_frames,
-                             &DecodeCounts::shard_frames})
+                             &DecodeCounts::shard_frames, &DecodeCounts::device_frames})
         this->*count += other.*count;
     return *this;
 }

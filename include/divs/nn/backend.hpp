@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "divs/core/device_stream.hpp"
+#include "divs/core/pixels.hpp"
 #include "divs/nn/operations.hpp"
 #include "divs/nn/tensor.hpp"
 
@@ -144,6 +145,12 @@ class Backend {
     // Model's edges. pixels: (N, H, W, 3) RGB 8 bit -> (value / 255 - mean) / deviation.
     virtual void upload_pixels(const std::uint8_t* pixels, const float mean[3], const float deviation[3],
                                Tensor& tensor) = 0;
+    // The same of clips of one size that lie each by itself, in pixel_memory() or the host's; they are free
+    // again when it returns.
+    virtual void upload_clips(std::span<Pixels* const> clips, const float mean[3], const float deviation[3],
+                              Tensor& tensor);
+    // Where clips best wait for their step.
+    virtual std::shared_ptr<PixelMemory> pixel_memory() { return host_pixels(); }
     virtual void upload(const float* nhwc, Tensor& tensor) = 0;
     virtual void download(const Tensor& tensor, float* nhwc) = 0;
 

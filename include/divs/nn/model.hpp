@@ -97,10 +97,11 @@ struct GradientRange {
 };
 
 struct Batch {
-    std::span<const std::uint8_t> pixels;    // (clips, frames, H, W, 3)
-    std::span<const std::int32_t> labels;    // clips
-    std::span<const std::uint64_t> samples;  // clips
+    std::span<const std::uint8_t> pixels{};    // (clips, frames, H, W, 3); empty where there are clip_pixels
+    std::span<const std::int32_t> labels{};    // clips
+    std::span<const std::uint64_t> samples{};  // clips
     std::uint64_t seed = 0, epoch = 0;
+    std::span<Pixels* const> clip_pixels{};  // clips, each (frames, H, W, 3)
     int clips() const noexcept { return static_cast<int>(samples.size()); }
 };
 

@@ -14,6 +14,7 @@
 #include "divs/sched/scheduler.hpp"
 #include "divs/video/convert.hpp"
 #include "divs/video/dataset.hpp"
+#include "divs/video/decoder_choice.hpp"
 
 namespace divs::train {
 
@@ -27,6 +28,7 @@ struct DataSettings {
     std::filesystem::path dataset;  // descriptor or folder
     std::filesystem::path index;    // saved index; empty: the data set's default
     video::CatalogueOptions catalogue;
+    video::DecodeOn decode_on = video::DecodeOn::automatic;
     int decode_threads = 1;               // shards that a rank decodes at once
     std::size_t queue_bytes = 256 << 20;  // decoded clips waiting, per rank
     int mix = 256;  // clips that a rank's reservoir mixes, or that a window of a global order mixes

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "divs/core/ledger.hpp"
+#include "divs/core/pixels.hpp"
 #include "divs/video/convert.hpp"
 #include "divs/video/dataset.hpp"
 
@@ -18,16 +19,17 @@ struct Clip {
     std::uint64_t sample = 0;
     std::int32_t label = -1;
     int frames = 0, height = 0, width = 0;
-    std::vector<std::uint8_t> pixels;  // (frames, height, width, 3) RGB
-    std::string skipped;               // why there are no pixels; empty for a good clip
+    std::unique_ptr<Pixels> pixels;  // (frames, height, width, 3) RGB
+    std::string skipped;             // why there are no pixels; empty for a good clip
 
-    std::size_t bytes() const noexcept { return pixels.size() + sizeof(Clip); }
+    std::size_t bytes() const noexcept { return (pixels ? pixels->size() : 0) + sizeof(Clip); }
 };
 
 struct ClipReaderOptions {
     int height = 0, width = 0;
     DecodeOptions decode;
-    TimeLedger* times = nullptr;  // decode and convert are added here
+    TimeLedger* times = nullptr;                           // decode and convert are added here
+    std::shared_ptr<PixelMemory> memory = host_pixels();  // of the clips
 };
 
 // Reads the wanted samples of one shard in one unbroken decode and gives each as soon as it is whole, in order of time.

@@ -55,14 +55,19 @@ class Frame {
 
 struct DecodeCounts {
     std::uint64_t packets = 0, frames = 0, damaged_packets = 0, corrupt_frames = 0, preroll_frames = 0;
-    std::uint64_t shard_frames = 0;  // that the index promises of the shards that were begun
+    std::uint64_t shard_frames = 0;   // that the index promises of the shards that were begun
+    std::uint64_t device_frames = 0;  // that came out in a device's memory
 
     DecodeCounts& operator+=(const DecodeCounts& other) noexcept;
 };
 
+class HardwareDevice;
+
 struct DecodeOptions {
-    int threads = 1;       // frame and slice threads of libavcodec
+    int threads = 1;  // frame and slice threads of libavcodec
     OpenLimits limits;
+    // A GPU that decodes what it can; such frames lie in its memory (see decoder_choice.hpp). None: the processor.
+    std::shared_ptr<const HardwareDevice> hardware;
 };
 
 // Decodes one shard, frames in presentation order. Damaged packets are skipped and counted. Throws InputError naming

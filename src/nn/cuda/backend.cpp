@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "clip_memory.hpp"
 #include "communication_stream.hpp"
 #include "cross_entropy.hpp"
 #include "kernels/edges.hpp"
@@ -38,6 +39,7 @@ class CudaBackend final : public Backend {
           step_(device_),
           context_{device_, options_, weights_, step_},
           pixels_(device_),
+          clip_memory_(std::make_shared<ClipMemory>(device_)),
           scratch_(device_, "copies to and from the host"),
           loss_queued_(make_event()),
           loss_memory_(allocate_device(
@@ -70,6 +72,9 @@ class CudaBackend final : public Backend {
 
     void upload_pixels(const std::uint8_t* pixels, const float mean[3], const float deviation[3],
                        Tensor& tensor) override;
+    void upload_clips(std::span<Pixels* const> clips, const float mean[3], const float deviation[3],
+                      Tensor& tensor) override;
+    std::shared_ptr<PixelMemory> pixel_memory() override { return clip_memory_; }
     void upload(const float* nhwc, Tensor& tensor) override;
     void download(const Tensor& tensor, float* nhwc) override;
     void accumulate(const Tensor& source, Tensor& target) override;
@@ -96,6 +101,9 @@ class CudaBackend final : public Backend {
     }
 
   private:
+    // clips: bytes on the device, of equal length, that are there when the compute stream gets to them.
+    void normalise(std::span<const std::uint8_t* const> clips, const float mean[3], const float deviation[3],
+                   Tensor& tensor);
     template <class T>
     void update_typed(const UpdateSettings& settings, std::span<const UpdateRange> ranges,
                       std::span<float> parameters, std::span<const float> gradients,
@@ -108,6 +116,7 @@ class CudaBackend final : public Backend {
     StepData step_;
     Context context_;
     PixelUpload pixels_;
+    std::shared_ptr<ClipMemory> clip_memory_;
     GrowingBytes scratch_;
     EventHandle loss_queued_;
     DeviceBytes loss_memory_;  // one LossTotals, then one LossRow a row; recorded steps know its address
@@ -129,8 +138,8 @@ void CudaBackend::write(const float* from, std::span<float> to) {
     weights_.touched(to);
 }
 
-void CudaBackend::upload_pixels(const std::uint8_t* pixels, const float mean[3], const float deviation[3],
-                                Tensor& tensor) {
+void CudaBackend::normalise(std::span<const std::uint8_t* const> clips, const float mean[3],
+                            const float deviation[3], Tensor& tensor) {
     const View view = view_of(tensor.desc);
     if (view.c != 3) throw_error<Error>("backend cuda: pixels of {} channels, expected 3", view.c);
     kernels::PixelScale scale{};
@@ -139,11 +148,24 @@ void CudaBackend::upload_pixels(const std::uint8_t* pixels, const float mean[3],
         scale.offset[c] =
             static_cast<float>(-static_cast<double>(mean[c]) / static_cast<double>(deviation[c]));
     }
-    const std::uint8_t* bytes = pixels_.stage(pixels, view.pixels() * 3);
     with_elements(tensor, view.type, [&](auto* to) {
-        kernels::upload_pixels(bytes, view.pixels(), scale, to, device_.stream());
+        kernels::upload_pixels(clips, view.pixels() / clips.size(), scale, to, device_.stream());
     });
     DIVS_CUDA_LAUNCHED("upload_pixels");
+}
+
+void CudaBackend::upload_pixels(const std::uint8_t* pixels, const float mean[3], const float deviation[3],
+                                Tensor& tensor) {
+    const std::uint8_t* batch = pixels_.stage(pixels, view_of(tensor.desc).pixels() * 3);
+    normalise({&batch, 1}, mean, deviation, tensor);
+}
+
+void CudaBackend::upload_clips(std::span<Pixels* const> clips, const float mean[3], const float deviation[3],
+                               Tensor& tensor) {
+    const auto addresses = clip_memory_->acquire(clips);
+    if (addresses.empty()) return Backend::upload_clips(clips, mean, deviation, tensor);
+    normalise(addresses, mean, deviation, tensor);
+    clip_memory_->release(clips);
 }
 
 void CudaBackend::upload(const float* nhwc, Tensor& tensor) {

@@ -31,6 +31,14 @@ TEST_CASE("what a GPU computes in, and whose convolutions it runs, are settings"
     CHECK_THROWS_AS(nn::conv_choice_of("cuDNN"), ConfigError);
 }
 
+TEST_CASE("what decodes video is a setting") {
+    CHECK(settings_of("").data.decode_on == video::DecodeOn::automatic);
+    Config config = Config::from_text("[data]\ndataset = \"videos\"\ndecode = \"gpu\"\n", "job.toml");
+    CHECK(train::read_settings(config).data.decode_on == video::DecodeOn::gpu);
+    Config wrong = Config::from_text("[data]\ndataset = \"videos\"\ndecode = \"nvdec\"\n", "job.toml");
+    CHECK_THROWS_WITH(train::read_settings(wrong), ContainsSubstring("data.decode") && ContainsSubstring("gpu"));
+}
+
 TEST_CASE("when checkpoints are written are settings") {
     CHECK(settings_of("").run.checkpoint_epochs == 1);
     CHECK(settings_of("[train]\ncheckpoint_epochs = 0\n").run.checkpoint_epochs == 0);

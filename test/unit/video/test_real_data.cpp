@@ -91,7 +91,7 @@ TEST_CASE("the images of vehicles and congestion load in place") {
     Clip clip;
     REQUIRE(reader.next(clip));
     CHECK(clip.skipped.empty());
-    CHECK(clip.pixels.size() == 64 * 64 * 3);
+    CHECK(clip.pixels->size() == 64 * 64 * 3);
 }
 
 TEST_CASE("clips of real videos show what ffmpeg shows") {
@@ -123,7 +123,7 @@ TEST_CASE("clips of real videos show what ffmpeg shows") {
                 const auto n =
                     static_cast<std::size_t>(std::lower_bound(pts.begin(), pts.end(), at) - pts.begin());
                 const auto theirs = shown.begin() + static_cast<std::ptrdiff_t>(n * picture);
-                const auto ours = clip.pixels.begin() + static_cast<std::ptrdiff_t>(t * picture);
+                const auto ours = clip.pixels->host().begin() + static_cast<std::ptrdiff_t>(t * picture);
                 worst = std::min(worst, psnr({ours, ours + picture},
                                              {theirs, theirs + static_cast<std::ptrdiff_t>(picture)}));
             }
