@@ -1,8 +1,9 @@
 // Clips that wait in the memory of the cuda backend, on the double of the device or on a real one.
+#include <cstring>
 #include <thread>
 
 #include "cuda/backend.hpp"
-#include "divs/core/error.hpp"
+#include "divs/core/device_pictures.hpp"
 #include "operation_cases.hpp"
 #include "support/catch.hpp"
 #include "unit/kernels/orders.hpp"
@@ -44,7 +45,100 @@ double error_of(Backend& backend, std::span<Pixels* const> clips, const std::vec
     return relative_error(read(backend, device), read(*oracle, host));
 }
 
+// Bytes in the backend's memory.
+struct OnDevice {
+    OnDevice(Backend& backend, std::vector<std::uint8_t> bytes) : storage(backend.allocate(bytes.size() + 4)) {
+        std::vector<float> words((bytes.size() + 3) / 4);
+        std::memcpy(words.data(), bytes.data(), bytes.size());
+        backend.write(words.data(), {storage->data(), words.size()});
+    }
+    const std::uint8_t* data() const { return reinterpret_cast<const std::uint8_t*>(storage->data()); }
+    std::shared_ptr<Storage> storage;
+};
+
+// Windows of several lengths, anywhere in `source` samples; weights that sum to 1.
+struct RandomFilter {
+    RandomFilter(int source, int outputs, std::uint64_t number) {
+        const Random random(run_seed(), Stream::test, 100 + number);
+        std::uint64_t draw = 0;
+        for (int i = 0; i < outputs; ++i) {
+            const auto count = static_cast<std::int32_t>(1 + random.below(draw++, static_cast<std::uint64_t>(std::min(source, 7))));
+            const auto first = static_cast<std::int32_t>(random.below(draw++, static_cast<std::uint64_t>(source - count + 1)));
+            windows.push_back({first, count, static_cast<std::uint32_t>(weights.size())});
+            for (std::int32_t k = 0; k < count; ++k) weights.push_back(1.0F / static_cast<float>(count));
+        }
+    }
+    DeviceFilter view() const { return {windows, weights}; }
+    std::vector<FilterWindow> windows;
+    std::vector<float> weights;
+};
+
+// One channel, at one output, in double.
+double filtered(const std::vector<std::uint8_t>& plane, int stride, int step, int offset, const RandomFilter& down,
+                const RandomFilter& across, int row, int column) {
+    const FilterWindow &d = down.windows[static_cast<std::size_t>(row)],
+                       &a = across.windows[static_cast<std::size_t>(column)];
+    double sum = 0;
+    for (int y = d.first; y < d.first + d.count; ++y)
+        for (int x = a.first; x < a.first + a.count; ++x)
+            sum += plane[static_cast<std::size_t>(y * stride + x * step + offset)];
+    return sum / d.count / a.count;
+}
+
 }  // namespace
+
+TEST_CASE("cuda: a picture that lies on the device becomes a clip's pixels", "[cuda]") {
+    const auto backend = cuda::make_backend({});
+    const auto memory = backend->pixel_memory();
+    REQUIRE(memory->pictures());
+    const auto converter = memory->pictures()->make_converter();
+    constexpr float none[3] = {0, 0, 0}, level[3] = {1 / 255.0F, 1 / 255.0F, 1 / 255.0F};
+    for (const auto& [width, height, out] : {std::tuple{64, 48, 17}, std::tuple{31, 23, 8}, std::tuple{64, 48, 17}}) {
+        const int half_width = (width + 1) / 2, half_height = (height + 1) / 2;
+        const int luma_stride = width + 5, chroma_stride = 2 * half_width + 3;
+        const auto luma = random_pixels(static_cast<std::size_t>(luma_stride * height), 1);
+        const auto chroma = random_pixels(static_cast<std::size_t>(chroma_stride * half_height), 2);
+        const OnDevice y(*backend, luma), uv(*backend, chroma);
+        const RandomFilter down(height, out, 1), across(width, out + 2, 2), half_down(half_height, out, 3),
+            half_across(half_width, out + 2, 4);
+        PictureJob job;
+        job.planes = {{{y.data(), luma_stride, 1}, {uv.data(), chroma_stride, 2}, {uv.data() + 1, chroma_stride, 2}}};
+        job.luma_down = down.view();
+        job.luma_across = across.view();
+        job.chroma_down = half_down.view();
+        job.chroma_across = half_across.view();
+        job.colour = {{{1.1F, 0, 1.4F, -180}, {0.9F, -0.3F, -0.6F, 110}, {1, 1.7F, 0, -200}}};
+        job.width = out + 2;
+        job.height = out;
+
+        const std::size_t picture = static_cast<std::size_t>(out * (out + 2) * 3);
+        const auto clip = memory->allocate(2 * picture);
+        std::ranges::fill(clip->host(0, picture), std::uint8_t{9});  // the frame before, from the host
+        converter->convert(job, *clip, picture);
+        clip->filled();
+        const Shape shape{2, out, out + 2, 3};
+        Tensor tensor = make_tensor(*backend, backend->input_desc(shape, Op{Activate{}}));
+        backend->upload_clips(std::vector<Pixels*>{clip.get()}, none, level, tensor);
+        const std::vector<float> got = read(*backend, tensor);
+        CHECK(std::ranges::all_of(std::span(got).first(picture), [](float v) { return std::abs(v - 9) < 1e-3F; }));
+        double most = 0;
+        for (int row = 0; row < out; ++row)
+            for (int column = 0; column < out + 2; ++column) {
+                const double l = filtered(luma, luma_stride, 1, 0, down, across, row, column),
+                             u = filtered(chroma, chroma_stride, 2, 0, half_down, half_across, row, column),
+                             v = filtered(chroma, chroma_stride, 2, 1, half_down, half_across, row, column);
+                for (std::size_t c = 0; c < 3; ++c) {
+                    const auto& m = job.colour[c];
+                    const double exact = std::clamp(static_cast<double>(m[0]) * l + static_cast<double>(m[1]) * u +
+                                                        static_cast<double>(m[2]) * v + static_cast<double>(m[3]),
+                                                    0.0, 255.0);
+                    const std::size_t at = picture + static_cast<std::size_t>((row * (out + 2) + column) * 3) + c;
+                    most = std::max(most, std::abs(static_cast<double>(got[at]) - exact));
+                }
+            }
+        CHECK(most < 0.51);  // half a level is the rounding
+    }
+}
 
 TEST_CASE("cuda: clips that waited on the device make the batch that their pixels say", "[cuda]") {
     const auto backend = cuda::make_backend({});
