@@ -9,7 +9,7 @@ folder=$build/divs-gpu
 rm -rf "$folder"
 mkdir -p "$folder/lib" "$folder/peers"
 cp "$build/test/gpu/device_tests" "$build/bench/device/device_bench" "$build/src/cli/libdivs_cuda.so" "$folder"
-cp "$here/run.sh" "$here/communication.sh" "$here/training.sh" "$folder"
+cp "$here"/{run,communication,training,video}.sh "$folder"
 cp "$top/bench/peers/"{step,served_step,compare_device_step}.py "$folder/peers"
 strip "$folder/device_tests" "$folder/device_bench" "$folder/libdivs_cuda.so"
 # Libraries that a bare machine may lack; the system's C library and whatever belongs to CUDA are taken as they are there.

@@ -10,6 +10,7 @@
 #   conv         our convolutions against cuDNN's, layer by layer
 #   step         training steps against PyTorch, eager and compiled
 #   training     a training run that reaches the CPU's accuracy           (needs the whole program)
+#   video        what decodes, how long the GPU waits for clips, frames of GPU and CPU   (needs the whole program)
 #   ranks        two ranks on one GPU, a GPU beside a CPU, NCCL           (needs the whole program)
 #   DIVS        the program, where its own parts are to run (an unpacked archive's bin/divs)
 #   DIVS_OUT    where logs and JSON go (default: gpu-results)
@@ -84,6 +85,7 @@ run() {
         conv) part conv "$bench" conv --json "$out/conv.json" ;;
         step) part step python3 "$peers/compare_device_step.py" --bench "$bench" --json "$out/step.json" ;;
         training) whole_program training training.sh ;;
+        video) whole_program video video.sh ;;
         ranks) whole_program ranks communication.sh ;;
         *) echo "unknown part $1" >&2; sed -n '/^#   [a-z]/s/^# //p' "$0" >&2; exit 2 ;;
     esac
@@ -94,7 +96,7 @@ find_libraries
 export -f sanitized
 export tests
 machine | tee "$out/machine.txt"
-[ $# -gt 0 ] || set -- operations kernels memcheck racecheck memory conv step training ranks
+[ $# -gt 0 ] || set -- operations kernels memcheck racecheck memory conv step training video ranks
 for name in "$@"; do run "$name"; done
 echo "passed: ${done[*]:-none}; skipped: ${skipped[*]:-none}; failed: ${failed[*]:-none}"
 [ ${#failed[@]} -eq 0 ] || exit 1
