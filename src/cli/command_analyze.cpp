@@ -124,6 +124,7 @@ void run_analyze(const Common& common, AnalyzeArguments arguments) {
                                              : Config(arguments.config, common.overrides);
     const AnalyzeSettings settings = read_settings(config, arguments);
     const comm::WorldOptions world_options = train::read_world_options(config);
+    config.finish();
     comm::run_job(world_options, [&](comm::World& world) {
         log::configure(common.log_level, world.rank(), world.size());
         analyse(world, settings, arguments);

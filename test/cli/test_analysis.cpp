@@ -83,4 +83,12 @@ TEST_CASE("analysis refuses what it cannot use, with the reason") {
                                               (scratch / "empty.mp4").string());
     CHECK(bad_weights.status == 3);
     CHECK_THAT(bad_weights.err, ContainsSubstring("empty.mp4"));
+    const auto bad_key = divs::test::divs("analyze --input " + scratch.path().string() +
+                                          " --weights none --set analyze.bach=4");
+    CHECK(bad_key.status == 2);
+    CHECK_THAT(bad_key.err, ContainsSubstring("analyze.bach"));
+    const auto no_gpu = divs::test::divs("analyze --input " + scratch.path().string() +
+                                         " --weights none --set analyze.decode=nvdec");
+    CHECK(no_gpu.status == 2);
+    CHECK_THAT(no_gpu.err, ContainsSubstring("analyze.decode"));
 }

@@ -1,5 +1,5 @@
-// The configuration of training and evaluation, read from TOML. Every key has a default that works; README
-// lists them.
+// The configuration of training and evaluation, read from TOML. Every key has a default that works;
+// jobs/reference.toml lists them.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,11 @@
 #include "divs/train/settings.hpp"
 
+#include <set>
+#include <sstream>
+
 #include "divs/core/error.hpp"
 #include "support/catch.hpp"
+#include "support/scratch.hpp"
 
 using namespace divs;
 using Catch::Matchers::ContainsSubstring;
@@ -29,6 +33,33 @@ TEST_CASE("what a GPU computes in, and whose convolutions it runs, are settings"
     CHECK_THROWS_WITH(settings_of("[model]\nprecision = \"bfloat\"\n"),
                       ContainsSubstring("model.precision") && ContainsSubstring("bfloat16"));
     CHECK_THROWS_AS(nn::conv_choice_of("cuDNN"), ConfigError);
+}
+
+TEST_CASE("the reference lists every key, at its default") {
+    const auto in_force = [](Config config) {
+        train::read_settings(config);
+        train::read_world_options(config);
+        config.finish();
+        return config.effective();
+    };
+    const auto reference = in_force(Config(std::filesystem::path(DIVS_SOURCE) / "jobs" / "reference.toml"));
+    auto defaults = in_force(Config::from_text("[data]\ndataset = \"videos\"\n"));
+    for (const auto& [key, value] : defaults) {
+        INFO(key << " = " << value);
+        REQUIRE(reference.contains(key));
+        CHECK(reference.at(key) == value);
+    }
+    const std::string text = divs::test::read_text(std::filesystem::path(DIVS_SOURCE) / "jobs" / "reference.toml");
+    std::string section;
+    std::set<std::string> written;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+        if (line.starts_with('[')) section = line.substr(1, line.find(']') - 1);
+        if (const auto equals = line.find(" = "); !line.starts_with('#') && equals != std::string::npos)
+            written.insert(section + "." + line.substr(0, equals));
+    }
+    for (const auto& [key, value] : defaults) CHECK(written.contains(key));
+    CHECK(written.size() == defaults.size());
 }
 
 TEST_CASE("what decodes video is a setting") {
