@@ -1,6 +1,7 @@
 // divs analyze [CONFIG.toml] --weights FILE --input PATH
 #include <iostream>
 #include <memory>
+#include <optional>
 
 #include "commands.hpp"
 #include "divs/analyze/analysis.hpp"
@@ -22,7 +23,7 @@ namespace {
 
 struct AnalyzeArguments {
     std::string config, weights, input, out = "analysis";
-    double every = 1;
+    std::optional<double> every;
     std::vector<std::string> throttles;
 };
 
@@ -33,14 +34,17 @@ struct AnalyzeSettings {
     video::OpenLimits limits;
     video::DecodeOn decode_on = video::DecodeOn::automatic;
     video::ShardOptions shard;
+    double every = 1;  // seconds from a window's start to the next
 };
 
 AnalyzeSettings read_settings(Config& config, AnalyzeArguments& arguments) {
     AnalyzeSettings settings;
     const Section analyze = config.section("analyze");
-    if (arguments.input.empty()) arguments.input = analyze.path("input", "").string();
-    if (arguments.weights.empty()) arguments.weights = analyze.path("weights", "").string();
-    arguments.every = analyze.get("every", arguments.every, 1e-3, 1e6);
+    // What the command line says comes before the file.
+    for (auto& [argument, key] : {std::pair{&arguments.input, "input"}, {&arguments.weights, "weights"}})
+        if (const auto path = analyze.path(key, ""); argument->empty()) *argument = path.string();
+    settings.every = analyze.get("every", settings.every, 1e-3, 1e6);
+    if (arguments.every) settings.every = *arguments.every;
     settings.analysis.batch = analyze.get("batch", settings.analysis.batch, 1, 4096);
     settings.analysis.rounds = analyze.get("rounds", settings.analysis.rounds, 1, 1000);
     settings.shard.target_seconds = analyze.get("shard_seconds", settings.shard.target_seconds, 0.1, 1e6);
@@ -50,6 +54,8 @@ AnalyzeSettings read_settings(Config& config, AnalyzeArguments& arguments) {
                                          << 20;
     settings.model.backend = analyze.get("backend", settings.model.backend);
     settings.model.threads = analyze.get("threads", 0, 0, 1024);
+    settings.model.precision = nn::precision_of(analyze.choice("precision", "float32", nn::precision_names));
+    settings.model.conv = nn::conv_choice_of(analyze.choice("conv", "auto", nn::conv_choice_names));
     if (arguments.input.empty())
         throw_error<ConfigError>("what to analyse is missing: --input or analyze.input");
     if (arguments.weights.empty())
@@ -93,7 +99,7 @@ void analyse(comm::World& world, const AnalyzeSettings& settings, const AnalyzeA
     auto indexes = video::index_dataset(files, indexing, peers).files;
     const video::Catalogue catalogue =
         analyze::plan_windows(std::move(files), std::move(indexes),
-                              {spec.frames, weights.clip_stride, arguments.every, settings.shard});
+                              {spec.frames, weights.clip_stride, settings.every, settings.shard});
 
     analyze::AnalysisOptions options = settings.analysis;
     options.feed.reader = train::reader_options(
@@ -137,11 +143,11 @@ void run_analyze(const Common& common, AnalyzeArguments arguments) {
 void add_analyze(CLI::App& app, Common& common) {
     CLI::App& command = *app.add_subcommand("analyze", "Slide a trained model over videos");
     auto arguments = std::make_shared<AnalyzeArguments>();
-    command.add_option("config", arguments->config, "TOML file; [analyze] may hold what the options say");
+    command.add_option("config", arguments->config, "TOML file; jobs/reference_analyze.toml has every key with its default");
     command.add_option("--weights", arguments->weights,
                        "exported file, checkpoint, or folder of checkpoints");
     command.add_option("--input", arguments->input, "a video, or a folder of videos");
-    command.add_option("--every", arguments->every, "seconds from one window to the next")
+    command.add_option("--every", arguments->every, "seconds from one window to the next (1)")
         ->check(CLI::PositiveNumber);
     command.add_option("--out", arguments->out, "results go to OUT.jsonl and OUT.h5");
     command.add_option("--throttle", arguments->throttles,

@@ -87,6 +87,11 @@ TEST_CASE("analysis refuses what it cannot use, with the reason") {
                                           " --weights none --set analyze.bach=4");
     CHECK(bad_key.status == 2);
     CHECK_THAT(bad_key.err, ContainsSubstring("analyze.bach"));
+    const std::string reference = std::string(DIVS_SOURCE) + "/jobs/reference_analyze.toml ";
+    const auto all_keys = divs::test::divs("analyze " + reference + "--input " + scratch.path().string() +
+                                           " --every 0.5 --weights " + (scratch / "empty.mp4").string());
+    CHECK(all_keys.status == 3);  // it came as far as the weights
+    CHECK_THAT(all_keys.err, ContainsSubstring("empty.mp4"));
     const auto no_gpu = divs::test::divs("analyze --input " + scratch.path().string() +
                                          " --weights none --set analyze.decode=nvdec");
     CHECK(no_gpu.status == 2);
