@@ -91,7 +91,6 @@ void measure_start(const fs::path& folder, const Options& o, Report& report) {
                                      {"model", "start: model"},
                                      {"checkpoint", "start: reading the checkpoint"},
                                      {"decoder", "start: choice of decoder"},
-                                     {"decoder", "start: choice of decoder"},
                                      {"schedule", "start: scheduler"},
                                      {"clips", "start: first clips (loading data)"},
                                      {"first_step", "start: first step"}})

@@ -104,7 +104,7 @@ void analyse(comm::World& world, const AnalyzeSettings& settings, const AnalyzeA
     analyze::AnalysisOptions options = settings.analysis;
     options.feed.reader = train::reader_options(
         world, *model, catalogue, {},
-        {settings.decode_on, settings.analysis.feed.threads, settings.limits, false});
+        {settings.decode_on, settings.analysis.feed.threads, settings.limits, false, true});
     options.feed.activity = [&](const std::string& what) { world.describe_activity(what); };
     options.slowdown.assign(static_cast<std::size_t>(world.size()), 1);
     for (const std::string& text : arguments.throttles) {

@@ -55,7 +55,7 @@ void evaluate(comm::World& world, train::Settings settings, const EvalArguments&
     options.feed.queue_bytes = settings.data.queue_bytes;
     options.feed.reader = train::reader_options(
         world, *model, data.catalogue, data.holders,
-        {settings.data.decode_on, settings.data.decode_threads, settings.data.catalogue.limits, false});
+        {settings.data.decode_on, settings.data.decode_threads, settings.data.catalogue.limits, false, true});
     const auto split = arguments.split == "train"  ? video::Split::train
                        : arguments.split == "test" ? video::Split::test
                                                    : video::Split::val;

@@ -94,13 +94,25 @@ ExecutionPlan& Executor::any_training_plan() {
     return plan(1, true);
 }
 
+void Executor::check_pixels(const Batch& batch, std::size_t expected) const {
+    const auto refuse = [&](std::size_t bytes, std::size_t clips, std::size_t wanted) {
+        throw_error<Error>("model {}: {} bytes of pixels for {} clips, expected {}", spec_.architecture, bytes,
+                           clips, wanted);
+    };
+    const std::size_t clips = batch.samples.size();
+    if (batch.clip_pixels.empty()) {
+        if (batch.pixels.size() != expected) refuse(batch.pixels.size(), clips, expected);
+        return;
+    }
+    if (batch.clip_pixels.size() != clips)
+        throw_error<Error>("model {}: pixels of {} clips for {} samples", spec_.architecture,
+                           batch.clip_pixels.size(), clips);
+    for (const Pixels* clip : batch.clip_pixels)
+        if (clip->size() != expected / clips) refuse(clip->size(), 1, expected / clips);
+}
+
 void Executor::upload(ExecutionPlan& plan, const Batch& batch) {
-    const std::size_t expected = plan.input().shape().size();
-    std::size_t bytes = batch.pixels.size();
-    for (const Pixels* clip : batch.clip_pixels) bytes += clip->size();
-    if (bytes != expected)
-        throw_error<Error>("model {}: {} bytes of pixels for {} clips, expected {}", spec_.architecture,
-                           bytes, batch.clips(), expected);
+    check_pixels(batch, plan.input().shape().size());
     if (batch.clip_pixels.empty())
         backend_.upload_pixels(batch.pixels.data(), spec_.mean.data(), spec_.deviation.data(), plan.input());
     else

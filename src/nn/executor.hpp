@@ -38,6 +38,7 @@ class Executor {
     ExecutionPlan& plan(int clips, bool training);
     void provide(ExecutionPlan& plan);
     ExecutionPlan& any_training_plan();
+    void check_pixels(const Batch& batch, std::size_t expected) const;  // expected: bytes
     void upload(ExecutionPlan& plan, const Batch& batch);
     StepContext context(const NodePlan& node, const Batch& batch) const;
     void forward(ExecutionPlan& plan, const Batch& batch, bool check);

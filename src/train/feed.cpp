@@ -116,8 +116,8 @@ void ClipFeed::read(const Lease& lease) {
             clip = {};
         }
         account(reader.counts());
-    } catch (
-        const Error& e) {  // the file's fault: its samples are skipped with the reason, and the run goes on
+    } catch (const InputError& e) {
+        // The file's fault: its samples are skipped with the reason, and the run goes on.
         for (const std::uint64_t sample : lease.samples) {
             if (!owed.contains(sample)) continue;
             video::Clip skipped;

@@ -8,8 +8,7 @@ namespace divs::video {
 
 CodecHandle open_decoder(const AVCodecParameters& codec, const DecodeOptions& options,
                          const std::string& path, int held_back) {
-    const AVCodec* on_device = options.hardware ? HardwareDevice::find_decoder(codec.codec_id) : nullptr;
-    const AVCodec* implementation = on_device ? on_device : avcodec_find_decoder(codec.codec_id);
+    const AVCodec* implementation = avcodec_find_decoder(codec.codec_id);
     if (!implementation)
         throw_error<InputError>("{}: this build of libavcodec has no decoder for {}", path,
                                 avcodec_get_name(codec.codec_id));
@@ -17,7 +16,10 @@ CodecHandle open_decoder(const AVCodecParameters& codec, const DecodeOptions& op
     av_check(avcodec_parameters_to_context(decoder.get(), &codec), path, "codec parameters");
     decoder->thread_count = std::max(1, options.threads);
     decoder->thread_type = FF_THREAD_FRAME | FF_THREAD_SLICE;
-    if (on_device) options.hardware->attach(*decoder);
+    // A device has few frames to keep.
+    constexpr int most_on_device = 8;
+    if (options.hardware && held_back <= most_on_device && HardwareDevice::serves(*implementation))
+        options.hardware->attach(*decoder, held_back);
     decoder->max_pixels = options.limits.max_pixels;
     // Frames that may be wrong come out too, flagged: who uses them decides.
     decoder->flags |= AV_CODEC_FLAG_OUTPUT_CORRUPT;

@@ -1,6 +1,7 @@
 #include "divs/video/decoder_choice.hpp"
 
 #include <algorithm>
+#include <future>
 #include <optional>
 
 #include "divs/core/clock.hpp"
@@ -11,21 +12,21 @@ namespace divs::video {
 namespace {
 
 constexpr double seconds_each = 0.5;
-constexpr std::size_t most_shards = 64;
+constexpr std::size_t most_shards = 64;  // a thread
 
 struct Rate {
     double frames_per_second = 0;  // 0: nothing could be measured
     bool on_device = false;        // whether the device took the streams
 };
 
-// Decodes and converts for a while, by one thread, behind the first good clip: that one waits for devices and
-// codecs to start.
+// Decodes and converts for a while, behind the first good clip: that one waits for devices and codecs to start.
 Rate measure(const Catalogue& catalogue, std::span<const std::uint32_t> shards,
              const ClipReaderOptions& options) {
     Rate rate;
     Stopwatch watch;
     std::optional<std::uint64_t> frames;  // since the first good clip
-    for (const std::uint32_t shard : shards.first(std::min(shards.size(), most_shards))) {
+    for (const std::uint32_t shard : shards) {
+        if (watch.seconds() >= seconds_each) break;
         ClipReader reader(catalogue, shard, catalogue.shard_samples[shard], options);
         std::uint64_t counted = 0;
         for (Clip clip; watch.seconds() < seconds_each && reader.next(clip);) {
@@ -39,6 +40,25 @@ Rate measure(const Catalogue& catalogue, std::span<const std::uint32_t> shards,
     }
     if (frames) rate.frames_per_second = static_cast<double>(*frames) / watch.seconds();
     return rate;
+}
+
+// The same by several threads at once, each with shards of its own.
+Rate measure(const Catalogue& catalogue, std::span<const std::uint32_t> shards,
+             const ClipReaderOptions& options, int threads) {
+    const auto count = std::min(static_cast<std::size_t>(threads), std::max<std::size_t>(shards.size(), 1));
+    std::vector<std::vector<std::uint32_t>> dealt(count);
+    for (std::size_t i = 0; i < std::min(shards.size(), count * most_shards); ++i)
+        dealt[i % count].push_back(shards[i]);
+    std::vector<std::future<Rate>> parts;
+    for (const auto& mine : dealt)
+        parts.push_back(std::async(std::launch::async, [&] { return measure(catalogue, mine, options); }));
+    Rate all;
+    for (auto& part : parts) {
+        const Rate rate = part.get();
+        all.frames_per_second += rate.frames_per_second;
+        all.on_device = all.on_device || rate.on_device;
+    }
+    return all;
 }
 
 }  // namespace
@@ -60,19 +80,22 @@ DecoderChoice choose_decoder(DecodeOn wish, const Catalogue& catalogue, std::spa
     DevicePictures* pictures = reader.memory->pictures();
     if (!pictures) return decode_on_processor(wish, "the backend keeps clips in the host's memory");
     ClipReaderOptions with_device = reader;
+    Rate device;
     try {
         with_device.decode.hardware = std::make_shared<const HardwareDevice>(*pictures);
-    } catch (const InputError& e) {
+        device = measure(catalogue, shards, with_device, threads);
+    } catch (const Error& e) {
         return decode_on_processor(wish, e.what());
     }
-    const Rate device = measure(catalogue, shards, with_device);
+    if (device.frames_per_second == 0) return decode_on_processor(wish, "no video could be read to measure");
     if (!device.on_device) return decode_on_processor(wish, "the GPU does not decode this kind of video");
+    const std::string by = fmt::format("by {} thread{}", threads, threads == 1 ? "" : "s");
     if (wish == DecodeOn::gpu)
         return {with_device.decode.hardware,
-                fmt::format("on the GPU, as configured: {:.0f} frames/s", device.frames_per_second)};
-    const double processor = measure(catalogue, shards, reader).frames_per_second * threads;
-    const std::string rates = fmt::format("{:.0f} frames/s on the GPU, {:.0f} by {} thread{} of the CPU",
-                                          device.frames_per_second, processor, threads, threads == 1 ? "" : "s");
+                fmt::format("on the GPU, as configured: {:.0f} frames/s {}", device.frames_per_second, by)};
+    const double processor = measure(catalogue, shards, reader, threads).frames_per_second;
+    const std::string rates = fmt::format("{:.0f} frames/s on the GPU, {:.0f} on the CPU, {}",
+                                          device.frames_per_second, processor, by);
     if (device.frames_per_second < processor) return decode_on_processor(wish, rates);
     return {with_device.decode.hardware, "on the GPU: " + rates};
 }

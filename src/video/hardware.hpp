@@ -15,21 +15,22 @@ using BufferHandle = std::unique_ptr<AVBufferRef, AvBufferRelease>;
 // libav's handle of a device; decoders of several threads share it.
 class HardwareDevice {
   public:
-    // InputError with libav's reason where this build, or the driver, cannot decode there.
+    // Error with the reason where this build of libav, or the driver, cannot decode there.
     explicit HardwareDevice(const DevicePictures& device);
 
-    // The decoder for a codec that can use the device, or nullptr where libavcodec has none.
-    static const AVCodec* find_decoder(AVCodecID codec);
-    // Has it decode on the device. Streams that the device cannot decode come out in the host's memory.
-    void attach(AVCodecContext& decoder) const;
+    // Whether it can decode on the device and goes on by itself where the device refuses a stream: then frames
+    // come out in the host's memory.
+    static bool serves(const AVCodec& decoder);
+    // Has the decoder use the device. held_back: frames that it keeps to give them in order.
+    void attach(AVCodecContext& decoder, int held_back) const;
 
   private:
     BufferHandle context_;
 };
 
-// Whether the frame lies on a device in the one format that is converted there, NV12.
+// Whether the frame lies on a device, as it can be converted there: NV12, and nothing cut off at the left or top.
 bool convertible_on_device(const AVFrame& frame) noexcept;
-// Brings a frame that lies on a device in another format to the host; leaves others as they are.
-void fetch_unless_convertible(AVFrame& frame);
+// Brings a frame that lies on a device otherwise to the host. True where a device decoded the frame.
+bool take_from_device(AVFrame& frame);
 
 }  // namespace divs::video

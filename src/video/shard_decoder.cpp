@@ -45,8 +45,7 @@ struct ShardDecoder::Impl {
             } else if (code < 0) {
                 ++counts.damaged_packets;  // its error, told late
             } else if (accept(frame)) {
-                fetch_unless_convertible(*frame.get());
-                counts.device_frames += convertible_on_device(*frame.get());
+                counts.device_frames += take_from_device(*frame.get());
                 return true;
             }
         }

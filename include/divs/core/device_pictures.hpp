@@ -47,7 +47,7 @@ class PictureConverter {
 class DevicePictures {
   public:
     virtual ~DevicePictures() = default;
-    virtual int ordinal() const noexcept = 0;  // of the device, as its driver counts for this process
+    virtual void* context() const = 0;         // in which the device is used: a CUcontext
     virtual void* queue() const noexcept = 0;  // in which decoders must write: a cudaStream_t
     virtual std::unique_ptr<PictureConverter> make_converter() = 0;  // one for each thread
 };

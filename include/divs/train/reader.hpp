@@ -12,6 +12,7 @@ struct ReaderSettings {
     int threads = 1;             // that decode
     video::OpenLimits limits;
     bool clips_travel = false;  // to the ranks that need them, through the host's memory
+    bool alike = false;         // all ranks with a GPU decode alike, so that results do not depend on who read what
 };
 
 // Reader options for clips of the model's size. Where the model is on a GPU, its clips wait there, and what decodes

@@ -56,7 +56,7 @@ class Frame {
 struct DecodeCounts {
     std::uint64_t packets = 0, frames = 0, damaged_packets = 0, corrupt_frames = 0, preroll_frames = 0;
     std::uint64_t shard_frames = 0;   // that the index promises of the shards that were begun
-    std::uint64_t device_frames = 0;  // that came out in a device's memory
+    std::uint64_t device_frames = 0;  // that a device decoded
 
     DecodeCounts& operator+=(const DecodeCounts& other) noexcept;
 };

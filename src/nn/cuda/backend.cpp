@@ -162,10 +162,9 @@ void CudaBackend::upload_pixels(const std::uint8_t* pixels, const float mean[3],
 
 void CudaBackend::upload_clips(std::span<Pixels* const> clips, const float mean[3], const float deviation[3],
                                Tensor& tensor) {
-    const auto addresses = clip_memory_->acquire(clips);
-    if (addresses.empty()) return Backend::upload_clips(clips, mean, deviation, tensor);
-    normalise(addresses, mean, deviation, tensor);
-    clip_memory_->release(clips);
+    ClipMemory::Batch batch(*clip_memory_, clips);
+    normalise(batch.addresses(), mean, deviation, tensor);
+    batch.read();
 }
 
 void CudaBackend::upload(const float* nhwc, Tensor& tensor) {

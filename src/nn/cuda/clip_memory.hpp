@@ -3,6 +3,7 @@
 // that is queued on one stream beside the one that computes.
 #pragma once
 
+#include <deque>
 #include <mutex>
 #include <vector>
 
@@ -31,10 +32,12 @@ class ClipPool {
     cudaStream_t stream() const noexcept { return stream_.get(); }
 
   private:
+    std::unique_ptr<ClipBlock> take_free();
+
     const Device& device_;
     StreamHandle stream_;
     std::mutex mutex_;
-    std::vector<std::unique_ptr<ClipBlock>> free_;
+    std::deque<std::unique_ptr<ClipBlock>> free_;
 };
 
 class DeviceClip final : public Pixels {
@@ -54,6 +57,8 @@ class DeviceClip final : public Pixels {
     struct Range {
         std::size_t begin = 0, end = 0;
     };
+    void will_write(std::size_t begin, std::size_t end);
+
     std::shared_ptr<ClipPool> pool_;
     std::unique_ptr<ClipBlock> block_;
     std::size_t bytes_;
@@ -68,10 +73,22 @@ class ClipMemory final : public PixelMemory {
     std::unique_ptr<Pixels> allocate(std::size_t bytes) override;
     DevicePictures* pictures() noexcept override { return pictures_.get(); }
 
-    // The clips' bytes on the device, once the compute stream has come to where it waits for them; empty where
-    // one is not of this memory. release() says that what reads them is queued.
-    std::vector<const std::uint8_t*> acquire(std::span<Pixels* const> clips);
-    void release(std::span<Pixels* const> clips);
+    // The clips of a step on the device, once the compute stream has come to where it waits for them. Those of
+    // other memory are brought there.
+    class Batch {
+      public:
+        Batch(ClipMemory& memory, std::span<Pixels* const> clips);
+        std::span<const std::uint8_t* const> addresses() const noexcept { return addresses_; }
+        void read();  // what reads them is queued
+
+      private:
+        DeviceClip& bring(ClipMemory& memory, Pixels& pixels);
+
+        cudaStream_t stream_;
+        std::vector<DeviceClip*> clips_;
+        std::vector<const std::uint8_t*> addresses_;
+        std::vector<std::unique_ptr<DeviceClip>> brought_;
+    };
 
   private:
     std::shared_ptr<ClipPool> pool_;

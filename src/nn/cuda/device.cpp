@@ -103,6 +103,20 @@ void Device::activate() const {
     DIVS_CUDA_CALL(cudaSetDevice, number_);
 }
 
+// By way of the runtime: a program linked with the driver's library does not start where there is none.
+void* Device::context() const {
+    activate();
+    void* function = nullptr;
+    cudaDriverEntryPointQueryResult found{};
+    DIVS_CUDA_CALL(cudaGetDriverEntryPointByVersion, "cuCtxGetCurrent", &function, 12000, cudaEnableDefault,
+                   &found);
+    void* context = nullptr;
+    if (found != cudaDriverEntryPointSuccess || !function ||
+        reinterpret_cast<int (*)(void**)>(function)(&context) != 0 || !context)
+        throw Error("the NVIDIA driver does not say which context it works in");
+    return context;
+}
+
 void Device::synchronise() const {
     DIVS_CUDA_CALL(cudaStreamSynchronize, stream());
 }

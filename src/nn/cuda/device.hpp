@@ -26,6 +26,8 @@ class Device {
 
     // Makes it the calling thread's device; each thread that calls CUDA does this once.
     void activate() const;
+    // The driver's name for what this process has on the device: a CUcontext, for libraries that ask for it.
+    void* context() const;
     // Waits for all work on the compute stream; errors of earlier kernels come out here.
     void synchronise() const;
 

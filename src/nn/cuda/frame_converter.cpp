@@ -85,17 +85,50 @@ class FrameConverter final : public PictureConverter {
     std::vector<std::byte> wanted_, there_;
 };
 
+// Converters with their memory, which go round: a shard needs one, and to free memory waits for the device.
+struct Converters {
+    std::mutex mutex;
+    std::vector<std::unique_ptr<FrameConverter>> free;
+};
+
+class LentConverter final : public PictureConverter {
+  public:
+    LentConverter(std::shared_ptr<Converters> all, std::unique_ptr<FrameConverter> converter)
+        : all_(std::move(all)), converter_(std::move(converter)) {}
+    ~LentConverter() override {
+        std::lock_guard lock(all_->mutex);
+        all_->free.push_back(std::move(converter_));
+    }
+    void convert(const PictureJob& job, Pixels& to, std::size_t offset) override {
+        converter_->convert(job, to, offset);
+    }
+
+  private:
+    std::shared_ptr<Converters> all_;
+    std::unique_ptr<FrameConverter> converter_;
+};
+
 class Pictures final : public DevicePictures {
   public:
     explicit Pictures(std::shared_ptr<ClipPool> pool) : pool_(std::move(pool)) {}
-    int ordinal() const noexcept override { return pool_->device().number(); }
+    void* context() const override { return pool_->device().context(); }
     void* queue() const noexcept override { return pool_->stream(); }
     std::unique_ptr<PictureConverter> make_converter() override {
-        return std::make_unique<FrameConverter>(pool_);
+        std::unique_ptr<FrameConverter> converter;
+        {
+            std::lock_guard lock(converters_->mutex);
+            if (!converters_->free.empty()) {
+                converter = std::move(converters_->free.back());
+                converters_->free.pop_back();
+            }
+        }
+        if (!converter) converter = std::make_unique<FrameConverter>(pool_);
+        return std::make_unique<LentConverter>(converters_, std::move(converter));
     }
 
   private:
     std::shared_ptr<ClipPool> pool_;
+    std::shared_ptr<Converters> converters_ = std::make_shared<Converters>();
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 // are then given out as a GPU's decoder gives them, NV12 in the "device's" memory (which is the host's).
 #include <array>
 
+#include "divs/core/clock.hpp"
 #include "hardware.hpp"
 #include "hardware_double.hpp"
 
@@ -57,15 +58,16 @@ void move_to_device(AVFrame& frame, AVPixelFormat format) {
 
 }  // namespace test
 
-HardwareDevice::HardwareDevice(const DevicePictures&) {
-    if (test::hardware_double().refuses) throw InputError("libavutil: the GPU cannot be opened for decoding: no");
+HardwareDevice::HardwareDevice(const DevicePictures& device) {
+    if (!device.context()) throw Error("no context");
+    if (test::hardware_double().refuses) throw Error("libavutil cannot use the GPU: no");
 }
 
-const AVCodec* HardwareDevice::find_decoder(AVCodecID id) {
-    return test::hardware_double().has_codec ? avcodec_find_decoder(id) : nullptr;
+bool HardwareDevice::serves(const AVCodec&) {
+    return test::hardware_double().has_codec;
 }
 
-void HardwareDevice::attach(AVCodecContext& decoder) const {
+void HardwareDevice::attach(AVCodecContext& decoder, int) const {
     decoder.get_buffer2 = mark_frames;
 }
 
@@ -73,10 +75,12 @@ bool convertible_on_device(const AVFrame& frame) noexcept {
     return frame.format == AV_PIX_FMT_CUDA;
 }
 
-void fetch_unless_convertible(AVFrame& frame) {
+bool take_from_device(AVFrame& frame) {
     test::HardwareDouble& device = test::hardware_double();
-    if (frame.opaque == &device && device.frames++ < device.most_frames)
-        test::move_to_device(frame, AV_PIX_FMT_NV12);
+    const bool served = frame.opaque == &device && (*device.frames)++ < device.most_frames;
+    sleep_seconds(served ? device.device_seconds : device.processor_seconds);
+    if (served) test::move_to_device(frame, AV_PIX_FMT_NV12);
+    return served;
 }
 
 }  // namespace divs::video

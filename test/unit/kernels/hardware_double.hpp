@@ -1,7 +1,9 @@
 // How the double of hardware decoding behaves.
 #pragma once
 
+#include <atomic>
 #include <climits>
+#include <memory>
 
 extern "C" {
 #include <libavutil/frame.h>
@@ -13,7 +15,8 @@ struct HardwareDouble {
     bool refuses = false;     // the device cannot be opened
     bool has_codec = true;    // libavcodec can use it for the codec at hand
     int most_frames = INT_MAX;  // that it decodes; what comes later lies on the host
-    int frames = 0;           // so far
+    std::shared_ptr<std::atomic<int>> frames = std::make_shared<std::atomic<int>>(0);  // so far
+    double device_seconds = 0, processor_seconds = 0;  // that a frame takes longer
 };
 HardwareDouble& hardware_double();
 

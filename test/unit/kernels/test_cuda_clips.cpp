@@ -160,6 +160,19 @@ TEST_CASE("cuda: clips that waited on the device make the batch that their pixel
     }
 }
 
+TEST_CASE("cuda: what is copied from a clip into the same clip is copied to the device once, and whole", "[cuda]") {
+    const auto backend = cuda::make_backend({});
+    const Shape shape{3, 4, 6, 3};
+    auto pixels = random_pixels(shape.size() / 3, 7);
+    const std::size_t frame = pixels.size();
+    const auto clip = backend->pixel_memory()->allocate(3 * frame);
+    std::ranges::copy(pixels, clip->host(0, frame).begin());
+    for (const std::size_t t : {1, 2}) std::ranges::copy(clip->host((t - 1) * frame, frame), clip->host(t * frame, frame).begin());
+    clip->filled();
+    for (int t = 0; t < 2; ++t) pixels.insert(pixels.end(), pixels.begin(), pixels.begin() + static_cast<std::ptrdiff_t>(frame));
+    CHECK(error_of(*backend, std::vector<Pixels*>{clip.get()}, pixels, shape) < 1e-6);
+}
+
 TEST_CASE("cuda: clips of the host's memory are taken too, alone and among others", "[cuda]") {
     const auto backend = cuda::make_backend({});
     const Shape shape{2, 4, 6, 3};
