@@ -71,8 +71,8 @@ int check_all(const Device& device, const std::shared_ptr<const CudnnHandle>& cu
     for (const Arithmetic arithmetic : {Arithmetic::f32, Arithmetic::tf32, Arithmetic::bf16})
         for (ConvProblem p : awkward_problems(arithmetic))
             for (const Direction d : directions) {
-                p.op.bias = p.residual = d == Direction::forward;
-                p.activation = d == Direction::forward ? Activation::relu : Activation::none;
+                p.op.bias = p.op.residual = d == Direction::forward;
+                p.op.activation = d == Direction::forward ? Activation::relu : Activation::none;
                 ConvTrial trial(device, p, d);
                 for (const auto& algorithm : candidates(device, p, d, cudnn)) {
                     double error = std::numeric_limits<double>::infinity();

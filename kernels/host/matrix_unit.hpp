@@ -78,8 +78,9 @@ void add_products(float (&sum)[4], int depth, const A& a, const B& b) {
 inline float half_of(std::uint32_t word, int half) {
     return __bfloat162float(bf16{static_cast<std::uint16_t>(word >> (16 * half))});
 }
-// To TF32: 10 bits of mantissa, to the nearest, ties away from zero.
+// To TF32: 10 bits of mantissa, to the nearest, ties away from zero. A NaN stays one.
 inline float tf32_of(std::uint32_t word) {
+    if (const float value = std::bit_cast<float>(word); value != value) return value;
     return std::bit_cast<float>((word + 0x1000U) & ~0x1FFFU);
 }
 

@@ -114,6 +114,11 @@ ConvChoice conv_choice_of(std::string_view name) {
     return named<ConvChoice>(name, conv_choice_names, "convolutions");
 }
 
+void require_trainable(const Conv2d& op, const PlanOptions& options) {
+    if (options.training && (op.residual || op.activation != Activation::none))
+        throw Error("a convolution that is folded for prediction cannot be trained");
+}
+
 void Backend::read(std::span<const float> from, float* to) {
     std::copy(from.begin(), from.end(), to);
 }

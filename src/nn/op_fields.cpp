@@ -5,6 +5,8 @@
 #include <array>
 #include <utility>
 
+#include "divs/core/error.hpp"
+
 namespace divs::nn {
 namespace {
 
@@ -38,6 +40,14 @@ std::vector<std::pair<std::string, std::string>> field_texts(const Op& op) {
     FieldTexts fields;
     std::visit([&](const auto& o) { visit_fields(o, fields); }, op);
     return std::move(fields.texts);
+}
+
+void require_description(const ModelSpec& spec) {
+    for (const Node& node : spec.nodes)
+        if (const auto* conv = std::get_if<Conv2d>(&node.op);
+            conv && (conv->residual || conv->activation != Activation::none))
+            throw_error<Error>("model {}: '{}' is folded for prediction, expected the model as it is trained",
+                               spec.architecture, node.name);
 }
 
 std::string_view op_word(const Op& op) noexcept {

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "divs/nn/operations.hpp"
+#include "divs/nn/model.hpp"
 
 namespace divs::nn {
 
@@ -52,6 +52,9 @@ void visit_fields(Operation& op, Visitor&& visit) {
         visit("frames", op.frames);
     }
 }
+
+// Error where the model is folded for prediction: it has no description.
+void require_description(const ModelSpec& spec);
 
 // The operation's word in descriptions.
 std::string_view op_word(const Op& op) noexcept;

@@ -12,12 +12,13 @@ std::string text(const Shape& s) {
     return fmt::format("({}, {}, {}, {})", s.n, s.h, s.w, s.c);
 }
 
-void expect_inputs(const Op& op, const std::vector<Shape>& inputs, std::size_t count) {
-    if (inputs.size() != count)
-        throw_error<ConfigError>("{}: {} inputs, expected {}", kind_name(op), inputs.size(), count);
+void expect_inputs(const Op& op, const std::vector<Shape>& inputs) {
+    if (inputs.size() != input_count(op))
+        throw_error<ConfigError>("{}: {} inputs, expected {}", kind_name(op), inputs.size(), input_count(op));
     for (const auto& s : inputs)
         if (s.n < 0 || s.h < 1 || s.w < 1 || s.c < 1)
             throw_error<ConfigError>("{}: input {} has no elements", kind_name(op), text(s));
+    if (std::holds_alternative<Conv2d>(op)) return;  // what it adds has its output's shape
     for (const auto& s : inputs)
         if (s != inputs.front())
             throw_error<ConfigError>("{}: inputs {} and {}, expected one shape", kind_name(op),
@@ -37,12 +38,10 @@ int positions(std::string_view what, int size, int kernel, int stride, int pad, 
 }
 
 Shape shape_of(const Conv2d& op, const std::vector<Shape>& inputs) {
-    const Shape& in = inputs[0];
-    if (op.out_channels < 1 || op.groups < 1 || in.c % op.groups != 0 || op.out_channels % op.groups != 0)
-        throw_error<ConfigError>("conv2d: {} groups do not divide {} input and {} output channels", op.groups,
-                                 in.c, op.out_channels);
-    return {in.n, positions("conv2d", in.h, op.kernel_h, op.stride_h, op.pad_h, op.dilation_h),
-            positions("conv2d", in.w, op.kernel_w, op.stride_w, op.pad_w, op.dilation_w), op.out_channels};
+    const Shape out = conv_output_shape(op, inputs[0]);
+    if (op.residual && inputs[1] != out)
+        throw_error<ConfigError>("conv2d: adds {} to {}, expected one shape", text(inputs[1]), text(out));
+    return out;
 }
 
 Shape shape_of(const BatchNorm& op, const std::vector<Shape>& inputs) {
@@ -108,12 +107,6 @@ Shape shape_of(const FrameMean& op, const std::vector<Shape>& inputs) {
     return {inputs[0].n / op.frames, inputs[0].h, inputs[0].w, inputs[0].c};
 }
 
-std::size_t input_count(const Op& op) {
-    if (std::holds_alternative<Add>(op)) return 2;
-    const auto* norm = std::get_if<BatchNorm>(&op);
-    return norm && norm->residual ? 2 : 1;
-}
-
 }  // namespace
 
 std::size_t ParameterShape::size() const noexcept {
@@ -128,9 +121,24 @@ std::string_view kind_name(const Op& op) noexcept {
     return names[op.index()];
 }
 
+std::size_t input_count(const Op& op) noexcept {
+    if (std::holds_alternative<Add>(op)) return 2;
+    const auto* norm = std::get_if<BatchNorm>(&op);
+    const auto* conv = std::get_if<Conv2d>(&op);
+    return (norm && norm->residual) || (conv && conv->residual) ? 2 : 1;
+}
+
 Shape output_shape(const Op& op, const std::vector<Shape>& inputs) {
-    expect_inputs(op, inputs, input_count(op));
+    expect_inputs(op, inputs);
     return std::visit([&](const auto& o) { return shape_of(o, inputs); }, op);
+}
+
+Shape conv_output_shape(const Conv2d& op, const Shape& in) {
+    if (op.out_channels < 1 || op.groups < 1 || in.c % op.groups != 0 || op.out_channels % op.groups != 0)
+        throw_error<ConfigError>("conv2d: {} groups do not divide {} input and {} output channels", op.groups,
+                                 in.c, op.out_channels);
+    return {in.n, positions("conv2d", in.h, op.kernel_h, op.stride_h, op.pad_h, op.dilation_h),
+            positions("conv2d", in.w, op.kernel_w, op.stride_w, op.pad_w, op.dilation_w), op.out_channels};
 }
 
 std::vector<ParameterShape> parameter_shapes(const Op& op, const std::vector<Shape>& inputs) {

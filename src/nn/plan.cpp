@@ -43,7 +43,7 @@ void ExecutionPlan::fold_shifts(const ModelSpec& spec, const Backend& backend) {
         if (!shift || readers != 1 || !backend.folds(*shift, *conv)) continue;
         shifts_[i] = *shift;
         folded_[static_cast<std::size_t>(from)] = true;
-        inputs_[i] = inputs_[static_cast<std::size_t>(from)];
+        inputs_[i][0] = inputs_[static_cast<std::size_t>(from)][0];
         inputs_[static_cast<std::size_t>(from)].clear();
     }
 }

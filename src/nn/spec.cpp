@@ -55,12 +55,9 @@ void check_windows(const ModelSpec& spec, const Node& node) {
 
 void check_inputs(const ModelSpec& spec, std::size_t i) {
     const Node& node = spec.nodes[i];
-    const std::size_t least = std::holds_alternative<Add>(node.op) ? 2 : 1;
-    const auto* norm = std::get_if<BatchNorm>(&node.op);
-    const std::size_t expected = norm && norm->residual ? 2 : least;
-    if (node.inputs.size() != expected)
+    if (node.inputs.size() != input_count(node.op))
         throw_error<ConfigError>("model {}, {} '{}': {} inputs, expected {}", spec.architecture,
-                                 op_word(node.op), node.name, node.inputs.size(), expected);
+                                 op_word(node.op), node.name, node.inputs.size(), input_count(node.op));
     for (const int input : node.inputs) {
         if (input < model_input || input >= static_cast<int>(i))
             throw_error<ConfigError>("model {}, '{}': input {} does not come before it", spec.architecture,
@@ -81,11 +78,17 @@ void check_clip(const ModelSpec& spec, const Node& node, const std::vector<Shape
                                  spec.architecture, node.name, frames, inputs[0].n);
 }
 
+// What a folded convolution has beside the fields of its description.
+bool same_ending(const Op& a, const Op& b) {
+    const auto *one = std::get_if<Conv2d>(&a), *other = std::get_if<Conv2d>(&b);
+    return !one || (one->residual == other->residual && one->activation == other->activation);
+}
+
 }  // namespace
 
 bool operator==(const Node& a, const Node& b) {
     return a.name == b.name && a.inputs == b.inputs && a.op.index() == b.op.index() &&
-           field_texts(a.op) == field_texts(b.op);
+           field_texts(a.op) == field_texts(b.op) && same_ending(a.op, b.op);
 }
 
 std::vector<Shape> input_shapes(const ModelSpec& spec, const std::vector<Shape>& outputs, const Node& node,

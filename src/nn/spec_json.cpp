@@ -106,6 +106,10 @@ Node read_node(const json& value, std::size_t number, const std::map<std::string
                                 word, fmt::join(known, ", "));
     node.op = op_of_word(word);
     std::visit([&](auto& op) { visit_fields(op, FieldReader{value, of}); }, node.op);
+    if (std::holds_alternative<Conv2d>(node.op))
+        for (const char* folded : {"residual", "activation"})
+            if (value.contains(folded))
+                wrong(of + "." + folded, value[folded], "nothing: a norm or an operation of its own has it");
     const json& inputs = member(value, "inputs", of);
     if (!inputs.is_array()) wrong(of + ".inputs", inputs, "a list of names");
     for (const json& input : inputs) {
@@ -161,6 +165,7 @@ ModelSpec read_spec(const json& object) {
 }  // namespace
 
 std::string to_json(const ModelSpec& spec) {
+    require_description(spec);
     json object{{"format", format_version}, {"architecture", spec.architecture},
                 {"frames", spec.frames},    {"height", spec.height},
                 {"width", spec.width},      {"channels", spec.channels},

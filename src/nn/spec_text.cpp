@@ -229,6 +229,7 @@ std::string op_text(const Op& op) {
 }  // namespace
 
 std::string to_text(const ModelSpec& spec) {
+    require_description(spec);
     std::string text;
     for (std::size_t i = 0; i < spec.nodes.size(); ++i) {
         const Node& node = spec.nodes[i];

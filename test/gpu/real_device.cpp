@@ -19,6 +19,10 @@ std::vector<divs::nn::test::OperationCase> divs::nn::test::device_cases() {
     return all_cases();
 }
 
+std::vector<divs::nn::test::OperationCase> divs::nn::test::folded_device_cases() {
+    return folded_cases();
+}
+
 double divs::nn::test::product_bound() {
     return 1e-5;  // that of the cpu backend: the matrix units add in an order of their own
 }

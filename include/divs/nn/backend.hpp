@@ -35,6 +35,9 @@ struct PlanOptions {
     std::optional<TemporalShift> shift;
 };
 
+// Error where a convolution that is folded for prediction is planned for training.
+void require_trainable(const Conv2d& op, const PlanOptions& options);
+
 // What an operation may need to know about the step, beside its tensors.
 struct StepContext {
     std::uint64_t seed = 0, epoch = 0;

@@ -13,7 +13,10 @@ namespace divs::nn {
 
 enum class Activation { none, relu, relu6 };
 
-// Cross-correlation with zero padding. Parameters: weight (O, I/groups, KH, KW), bias (O) if any.
+// Cross-correlation with zero padding. Parameters: weight (O, I/groups, KH, KW), bias (O) if any. In a model
+// folded for prediction (inference.hpp) it also adds its second input, of its output's shape, where it has a
+// `residual`, and then applies the activation: no description of a model says so, and no plan for training
+// takes it.
 struct Conv2d {
     int out_channels = 0;
     int kernel_h = 1, kernel_w = 1;
@@ -22,6 +25,8 @@ struct Conv2d {
     int dilation_h = 1, dilation_w = 1;
     int groups = 1;
     bool bias = false;
+    bool residual = false;
+    Activation activation = Activation::none;
 };
 
 // Normalisation over (N, H, W) by channel, then `residual` (adds the second input), then the activation: one pass.
@@ -97,8 +102,11 @@ struct ParameterShape {
 
 std::string_view kind_name(const Op& op) noexcept;  // "conv2d", "batchnorm", ...
 
+std::size_t input_count(const Op& op) noexcept;
+
 // Shape of the output. Throws ConfigError, naming sizes, when the operation does not fit its inputs.
 Shape output_shape(const Op& op, const std::vector<Shape>& inputs);
+Shape conv_output_shape(const Conv2d& op, const Shape& in);  // whatever it adds
 
 // What the operation learns, and what it keeps beside (neither for most).
 std::vector<ParameterShape> parameter_shapes(const Op& op, const std::vector<Shape>& inputs);

@@ -10,15 +10,6 @@
 namespace divs::nn::cpu {
 namespace {
 
-constexpr std::size_t line = 16;  // floats a cache line: threads part there
-
-template <class F>
-void parallel_lines(int threads, std::size_t elements, F f) {
-    parallel_ranges(threads, (elements + line - 1) / line, [&](std::size_t begin, std::size_t end) {
-        f(begin * line, std::min(end * line, elements) - begin * line);
-    });
-}
-
 class AddOperation final : public Operation {  // of one input or two, then the activation
   public:
     AddOperation(Activation activation, const std::vector<TensorDesc>& inputs, const Environment& env)

@@ -30,11 +30,19 @@ struct WinogradTile {
     int y, x, height, width;
 };
 
+// What follows the sums of a convolution: + bias, + residual, the curve.
+struct Finish {
+    const float* bias = nullptr;      // by channel, or null
+    const float* residual = nullptr;  // laid out like the output, or null
+    Curve curve = Curve::none;
+};
+
 // F(4x4, 3x3) on the kernels' block of channels ("lanes"). The 36 numbers of a tile lie `stride` floats
 // apart; a panel is one or two blocks of output channels side by side.
 struct WinogradKernels {
-    void (*input)(const float* image, const WinogradTile& tile, float* v, std::size_t stride);   // 6x6 pixels
-    void (*output)(const float* m, std::size_t stride, float* image, const WinogradTile& tile);  // 4x4 pixels
+    void (*input)(const float* image, const WinogradTile& tile, float* v, std::size_t stride);  // 6x6 pixels
+    void (*output)(const float* m, std::size_t stride, float* image, const WinogradTile& tile,
+                   const Finish& finish);  // 4x4 pixels
     void (*output_gradient)(const float* image, const WinogradTile& tile, float* m, std::size_t stride);
     void (*weights)(const float* taps, float* u, std::size_t stride);  // (9, lanes)
     void (*weights_gradient)(const float* u, std::size_t stride, float* taps);

@@ -4,6 +4,7 @@ namespace {
 
 using divs::nn::cpu::AdamwStep;
 using divs::nn::cpu::Curve;
+using divs::nn::cpu::Finish;
 using divs::nn::cpu::PoolWindow;
 using divs::nn::cpu::SgdStep;
 using divs::nn::cpu::WinogradTile;

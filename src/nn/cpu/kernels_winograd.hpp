@@ -108,8 +108,17 @@ inline void winograd_input_vector(const float* image, const WinogradTile& tile, 
     }
 }
 
+template <Curve curve, class V>
+inline V bend_vector(V x) {  // as bend()
+    if constexpr (curve == Curve::none) return x;
+    x = x < 0.0F ? V{} : x;
+    if constexpr (curve == Curve::relu6) x = x > 6.0F ? V{} + 6.0F : x;
+    return x;
+}
+
 template <size_t lanes>
-inline void winograd_output_vector(const float* m, size_t stride, float* image, const WinogradTile& tile) {
+inline void winograd_output_vector(const float* m, size_t stride, float* image, const WinogradTile& tile,
+                                   const Finish& finish) {
     using V = typename Vectors<lanes>::Floats;
     V half[24], y[16], column[6];
     for (int j = 0; j < 6; ++j) {
@@ -117,8 +126,14 @@ inline void winograd_output_vector(const float* m, size_t stride, float* image, 
         transform_output(column, half + j, 1, 6);
     }
     for (int i = 0; i < 4; ++i) transform_output(half + 6 * i, y + 4 * i, 1, 1);
-    for_each_element<4, lanes>(image, tile, [&](int i, float* p) {
-        if (p) store(p, y[i]);
+    const V bias = finish.bias ? load<V>(finish.bias) : V{};
+    with_curve(finish.curve, [&](auto k) {
+        for_each_element<4, lanes>(image, tile, [&](int i, float* p) {
+            if (!p) return;
+            V sum = y[i] + bias;
+            if (finish.residual) sum += load<V>(finish.residual + (p - image));
+            store(p, bend_vector<decltype(k)::curve>(sum));
+        });
     });
 }
 

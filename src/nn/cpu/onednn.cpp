@@ -1,6 +1,7 @@
 #include "onednn.hpp"
 
 #include <dnnl.hpp>
+#include <limits>
 #include <unordered_map>
 
 #include "divs/core/error.hpp"
@@ -73,9 +74,27 @@ dnnl::algorithm algorithm_of(Algorithm algorithm) {
                                             : dnnl::algorithm::convolution_direct;
 }
 
-dnnl::primitive_attr attributes() {
+void append_eltwise(dnnl::post_ops& ops, dnnl::algorithm algorithm, float alpha, float beta) {
+#if DNNL_VERSION_MAJOR >= 3
+    ops.append_eltwise(algorithm, alpha, beta);
+#else
+    ops.append_eltwise(1.0F, algorithm, alpha, beta);
+#endif
+}
+
+// What follows the sums. oneDNN's relu and clip make a number of a NaN, which then passes for an answer: with
+// a slope, too small to count, the relu keeps it, and a clip without lower bound makes it -inf. A smaller
+// slope would make denormal numbers where one activation follows another, and those are slow.
+dnnl::primitive_attr attributes(const ConvolutionProblem& p) {
+    constexpr float slope = 1e-10F, unbounded = -std::numeric_limits<float>::infinity();
+    dnnl::post_ops ops;
+    if (p.op.residual) ops.append_binary(dnnl::algorithm::binary_add, activation(p.out, p.out_block));
+    if (p.op.activation != Activation::none) append_eltwise(ops, dnnl::algorithm::eltwise_relu, slope, 0);
+    if (p.op.activation == Activation::relu6)
+        append_eltwise(ops, dnnl::algorithm::eltwise_clip, unbounded, 6);
     dnnl::primitive_attr attr;
     attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    attr.set_post_ops(ops);
     return attr;
 }
 
@@ -96,7 +115,7 @@ Descs descs(const ConvolutionProblem& p) {
             {p.op.pad_h, p.op.pad_w}};
 }
 
-// The three primitive descriptors; everything that oneDNN 2 and 3 spell differently.
+// The three primitive descriptors: with append_eltwise everything that oneDNN 2 and 3 spell differently.
 #if DNNL_VERSION_MAJOR >= 3
 dnnl::convolution_forward::primitive_desc forward_desc(const Descs& d, Algorithm algorithm,
                                                        const dnnl::primitive_attr& attr) {
@@ -169,7 +188,7 @@ struct Convolution::Impl {
     int in_block = 0, out_block = 0;
     std::string implementation;
     dnnl::primitive primitive;
-    mutable memory in, packed, bias, out, scratchpad, plain;
+    mutable memory in, packed, bias, residual, out, scratchpad, plain;
     dnnl::reorder pack, unpack;
     std::unordered_map<int, memory> arguments;
     mutable dnnl::stream stream{engine()};
@@ -191,7 +210,7 @@ struct Convolution::Impl {
 
     void make(const ConvolutionProblem& p, Direction direction, Algorithm algorithm) {
         const Descs d = descs(p);
-        const auto attr = attributes();
+        const auto attr = attributes(p);
         if (direction == Direction::forward) {
             const auto desc = forward_desc(d, algorithm, attr);
             bind(p, desc.src_desc(), desc.weights_desc(), desc.dst_desc(), desc.scratchpad_desc());
@@ -199,6 +218,10 @@ struct Convolution::Impl {
             implementation = desc.impl_info_str();
             arguments.insert({{DNNL_ARG_SRC, in}, {DNNL_ARG_WEIGHTS, packed}, {DNNL_ARG_DST, out}});
             if (p.op.bias) arguments.insert({DNNL_ARG_BIAS, bias});
+            if (p.op.residual) {
+                residual = unbound(desc.dst_desc());
+                arguments.insert({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, residual});
+            }
         } else if (direction == Direction::backward_data) {
             const auto desc = data_desc(d, algorithm, attr);
             bind(p, desc.diff_src_desc(), desc.weights_desc(), desc.diff_dst_desc(), desc.scratchpad_desc());
@@ -266,13 +289,15 @@ void Convolution::unpack(const float* packed, float* weights) const {
     });
 }
 
-void Convolution::run(float* in, float* packed, float* bias, float* out, float* scratchpad) const {
+void Convolution::run(float* in, float* packed, float* bias, const float* residual, float* out,
+                      float* scratchpad) const {
     checked("convolution", [&] {
         impl_->in.set_data_handle(in);
         impl_->packed.set_data_handle(packed);
         impl_->out.set_data_handle(out);
         impl_->scratchpad.set_data_handle(scratchpad);
         if (impl_->bias) impl_->bias.set_data_handle(bias);
+        if (impl_->residual) impl_->residual.set_data_handle(const_cast<float*>(residual));
         impl_->primitive.execute(impl_->stream, impl_->arguments);
         impl_->stream.wait();
     });

@@ -18,10 +18,12 @@ enum class Algorithm { direct, winograd };
 struct ConvolutionProblem {
     Conv2d op;
     Shape in, out;
-    int in_block = 0, out_block = 0;  // channels a block; 0: oneDNN chooses
+    // Channels a block; 0: oneDNN chooses, where nothing is added to the output.
+    int in_block = 0, out_block = 0;
 };
 
-// A convolution in one direction, planned for the threads of the calling thread at that moment.
+// A convolution in one direction, forward with all that its op adds. Planned for the threads of the calling
+// thread at that moment.
 class Convolution {
   public:
     // Nothing where oneDNN has no such convolution.
@@ -45,8 +47,10 @@ class Convolution {
     void unpack(const float* packed, float* weights) const;
 
     // in: input, or its gradient in backward_data; out: output, or its gradient backwards. Both with 64 byte
-    // alignment. bias: null without; its gradient in backward_weights.
-    void run(float* in, float* packed, float* bias, float* out, float* scratchpad) const;
+    // alignment. bias: null without; its gradient in backward_weights. residual: null without; laid out like
+    // out.
+    void run(float* in, float* packed, float* bias, const float* residual, float* out,
+             float* scratchpad) const;
 
   private:
     struct Impl;

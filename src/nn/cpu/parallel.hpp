@@ -33,4 +33,13 @@ void parallel_for(int threads, std::size_t count, F f) {
     });
 }
 
+// Calls f(begin, count) for parts of [0, elements) that begin on cache lines.
+template <class F>
+void parallel_lines(int threads, std::size_t elements, F f) {
+    constexpr std::size_t line = 16;  // floats
+    parallel_ranges(threads, (elements + line - 1) / line, [&](std::size_t begin, std::size_t end) {
+        f(begin * line, std::min(end * line, elements) - begin * line);
+    });
+}
+
 }  // namespace divs::nn::cpu

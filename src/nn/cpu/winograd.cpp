@@ -46,10 +46,12 @@ std::size_t Winograd::tiles(const View& out) {
     return static_cast<std::size_t>(out.n) * tiles_along(out.h) * tiles_along(out.w);
 }
 
-bool Winograd::fits(const Conv2d& op, const View& in, const View& out, const Kernels& kernels) {
+bool Winograd::fits(const Conv2d& op, const View& in, const View& out, Direction direction,
+                    const Kernels& kernels) {
     const bool shape = op.kernel_h == 3 && op.kernel_w == 3 && op.stride_h == 1 && op.stride_w == 1 &&
-                       op.dilation_h == 1 && op.dilation_w == 1 && op.groups == 1 && !op.bias &&
-                       op.pad_h <= 2 && op.pad_w <= 2;
+                       op.dilation_h == 1 && op.dilation_w == 1 && op.groups == 1 && op.pad_h <= 2 &&
+                       op.pad_w <= 2 &&
+                       !(op.bias && direction == Direction::backward_weights);  // gives no gradient of it
     // Few channels or tiny images leave most of a block or a tile empty.
     return shape && in.block == kernels.block && out.block == kernels.block && 2 * in.c >= in.block &&
            2 * out.c >= out.block && out.h >= 3 && out.w >= 3 && tiles(out) >= fewest_tiles;
@@ -79,12 +81,13 @@ Winograd::Winograd(const Conv2d& op, const View& in, const View& out, Direction 
 }
 
 std::size_t Winograd::workspace_bytes() const noexcept {
-    return numbers * (u_stride() + chunks_at_once_ * (v_stride() + m_stride())) * sizeof(float);
+    const std::size_t tiles = numbers * (u_stride() + chunks_at_once_ * (v_stride() + m_stride()));
+    return (tiles + target_.padded_channels()) * sizeof(float);
 }
 
-void Winograd::run(float* in, float* weights, float* out, float* workspace) const {
-    if (direction_ == Direction::forward) convolve(in, weights, out, workspace);
-    if (direction_ == Direction::backward_data) convolve(out, weights, in, workspace);
+void Winograd::run(float* in, float* weights, float* out, float* workspace, const Finish& finish) const {
+    if (direction_ == Direction::forward) convolve(in, weights, out, workspace, finish);
+    if (direction_ == Direction::backward_data) convolve(out, weights, in, workspace, {});
     if (direction_ == Direction::backward_weights) differentiate(in, out, weights, workspace);
 }
 
@@ -109,8 +112,14 @@ WinogradTile Winograd::tile_at(std::size_t tile, const View& view, int offset) c
             view.w};
 }
 
-void Winograd::convolve(const float* source, const float* weights, float* target, float* workspace) const {
-    float* u = workspace;
+void Winograd::convolve(const float* source, const float* weights, float* target, float* workspace,
+                        Finish finish) const {
+    if (finish.bias) {  // with zeros in the padding
+        std::fill_n(std::copy_n(finish.bias, target_.channels(), workspace),
+                    target_.padded_channels() - target_.channels(), 0.0F);
+        finish.bias = workspace;
+    }
+    float* u = workspace + target_.padded_channels();
     const std::size_t v_size = numbers * v_stride();
     const std::size_t m_size = numbers * m_stride();
     float* works = u + numbers * u_stride();
@@ -124,7 +133,7 @@ void Winograd::convolve(const float* source, const float* weights, float* target
             for (std::size_t i = begin; i < end; ++i) {
                 gather_sources(source, work, chunk_at(i), chunk_at(i));
                 multiply(u, work, chunk_at(i), {0, numbers});
-                scatter_targets(work, target, chunk_at(i), chunk_at(i));
+                scatter_targets(work, target, finish, chunk_at(i), chunk_at(i));
             }
         });
         return;
@@ -140,7 +149,7 @@ void Winograd::convolve(const float* source, const float* weights, float* target
             multiply(u, work, chunk, {a, b});
         });
         parallel_ranges(threads_, chunk.end - chunk.begin, [&](std::size_t a, std::size_t b) {
-            scatter_targets(work, target, chunk, tiles(a, b));
+            scatter_targets(work, target, finish, chunk, tiles(a, b));
         });
     }
 }
@@ -228,16 +237,20 @@ void Winograd::multiply(const float* u, Work work, Range chunk, Range some) cons
                 panel(work.m + number * m_stride(), block, chunk_), chunk.end - chunk.begin);
 }
 
-// y = A^T M A
-void Winograd::scatter_targets(Work work, float* target, Range chunk, Range tiles) const {
+// y = A^T M A, finished
+void Winograd::scatter_targets(Work work, float* target, const Finish& finish, Range chunk,
+                               Range tiles) const {
     const std::size_t blocks = blocks_of(target_);
     for (std::size_t tile = tiles.begin; tile < tiles.end; ++tile) {
         const WinogradTile at = tile_at(tile, target_, 0);
-        float* image = target + tile / (tiles_h_ * tiles_w_) * target_.row();
-        for (std::size_t block = 0; block < blocks; ++block)
+        for (std::size_t block = 0; block < blocks; ++block) {
+            const std::size_t plane = tile / (tiles_h_ * tiles_w_) * target_.row() + block * target_.plane();
+            const Finish own{finish.bias ? finish.bias + block * lanes_ : nullptr,
+                             finish.residual ? finish.residual + plane : nullptr, finish.curve};
             kernels_.output(
                 panel(work.m, block, chunk_) + (tile - chunk.begin) * panel_width(block, blocks) * lanes_,
-                m_stride(), image + block * target_.plane(), at);
+                m_stride(), target + plane, at, own);
+        }
     }
 }
 

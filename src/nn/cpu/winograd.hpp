@@ -13,13 +13,14 @@ class Winograd {
   public:
     // 4x4 pixels each, of all images.
     static std::size_t tiles(const View& out);
-    static bool fits(const Conv2d& op, const View& in, const View& out, const Kernels& kernels);
+    static bool fits(const Conv2d& op, const View& in, const View& out, Direction direction,
+                     const Kernels& kernels);
     Winograd(const Conv2d& op, const View& in, const View& out, Direction direction, const Environment& env);
 
     std::size_t workspace_bytes() const noexcept;
     // in and out as the direction has them: input or its gradient, output or its gradient. weights: read, or
-    // their gradient written in backward_weights.
-    void run(float* in, float* weights, float* out, float* workspace) const;
+    // their gradient written in backward_weights. finish: forward.
+    void run(float* in, float* weights, float* out, float* workspace, const Finish& finish) const;
 
   private:
     struct Work {  // one chunk of tiles in the making
@@ -29,13 +30,14 @@ class Winograd {
         std::size_t begin, end;
     };
 
-    void convolve(const float* source, const float* weights, float* target, float* workspace) const;
+    void convolve(const float* source, const float* weights, float* target, float* workspace,
+                  Finish finish) const;
     void differentiate(const float* in, const float* out, float* gradients, float* workspace) const;
     void pack_weights(const float* weights, float* u) const;
     void unpack_gradients(const float* u, float* gradients) const;
     void gather_sources(const float* source, Work work, Range chunk, Range tiles) const;
     void multiply(const float* u, Work work, Range chunk, Range numbers) const;
-    void scatter_targets(Work work, float* target, Range chunk, Range tiles) const;
+    void scatter_targets(Work work, float* target, const Finish& finish, Range chunk, Range tiles) const;
     void gather_targets(const float* target, Work work, Range chunk, Range tiles) const;
     void accumulate_gradients(Work work, float* u, Range chunk, Range numbers) const;
     std::size_t u_stride() const;  // floats between two of the 36 numbers: of weights, sources, targets

@@ -26,7 +26,7 @@ void check_shift(const ConvProblem& p) {
 }  // namespace
 
 double ConvProblem::multiply_adds() const {
-    return nn::multiply_adds(Op{op}, {in});
+    return nn::multiply_adds(Op{op}, op.residual ? std::vector{in, out()} : std::vector{in});
 }
 
 std::string key_of(const ConvProblem& p, Direction direction) {
@@ -40,9 +40,9 @@ std::string key_of(const ConvProblem& p, Direction direction) {
                                   o.dilation_h, o.dilation_w, o.groups);
     if (p.shift.divisor > 0) key += fmt::format(" shift {} of {}", p.in.c / p.shift.divisor, p.shift.frames);
     if (direction == Direction::forward)
-        key += fmt::format("{}{}{}", o.bias ? " bias" : "", p.residual ? " residual" : "",
-                           p.activation == Activation::relu    ? " relu"
-                           : p.activation == Activation::relu6 ? " relu6"
+        key += fmt::format("{}{}{}", o.bias ? " bias" : "", o.residual ? " residual" : "",
+                           o.activation == Activation::relu    ? " relu"
+                           : o.activation == Activation::relu6 ? " relu6"
                                                                : "");
     return key;
 }

@@ -28,17 +28,14 @@ class Device;
 enum class Arithmetic { f32, tf32, bf16 };
 
 struct ConvProblem {
-    Shape in;  // (N, H, W, C)
-    Conv2d op;
+    Shape in;   // (N, H, W, C)
+    Conv2d op;  // forward: + bias, + residual, activation
     Arithmetic arithmetic = Arithmetic::bf16;
     // A TemporalShift of the input folded into the convolution: clips of `shift.frames` images, the first
     // c / shift.divisor channels taken from the next frame, as many again from the one before. 0: none.
     TemporalShift shift{1, 0};
-    // Forward, in this order: + bias (op.bias), + residual (a tensor of the output's shape), activation.
-    bool residual = false;
-    Activation activation = Activation::none;
 
-    Shape out() const { return output_shape(Op{op}, {in}); }
+    Shape out() const { return conv_output_shape(op, in); }
     double multiply_adds() const;
 };
 

@@ -125,8 +125,8 @@ void add_convolution(CudnnGraph& graph, const ConvolutionNames& names, const Con
 Graph forward_graph(const ConvProblem& p) {
     auto graph = std::make_shared<CudnnGraph>();
     const Tensors t(p);
-    const bool activates = p.activation != Activation::none;
-    int left = (p.op.bias ? 1 : 0) + (p.residual ? 1 : 0) + (activates ? 1 : 0);  // operations that follow
+    const bool activates = p.op.activation != Activation::none;
+    int left = (p.op.bias ? 1 : 0) + (p.op.residual ? 1 : 0) + (activates ? 1 : 0);  // operations that follow
     auto next = [&](std::int64_t id) { return &graph->keep(left-- == 0 ? t.out(id_out) : t.between(id)); };
     const CudnnDescriptor* y = next(id_sum);
     add_convolution(*graph, forward_names, p, t.type(), *y);
@@ -136,9 +136,9 @@ Graph forward_graph(const ConvProblem& p) {
         y = to;
     };
     if (p.op.bias) follow(CUDNN_POINTWISE_ADD, &graph->keep(t.bias()), id_biased, 0);
-    if (p.residual) follow(CUDNN_POINTWISE_ADD, &graph->keep(t.out(id_residual)), id_added, 0);
+    if (p.op.residual) follow(CUDNN_POINTWISE_ADD, &graph->keep(t.out(id_residual)), id_added, 0);
     if (activates)
-        follow(CUDNN_POINTWISE_RELU_FWD, nullptr, id_out, p.activation == Activation::relu6 ? 6 : 0);
+        follow(CUDNN_POINTWISE_RELU_FWD, nullptr, id_out, p.op.activation == Activation::relu6 ? 6 : 0);
     return graph;
 }
 
@@ -179,7 +179,7 @@ class CudnnAlgorithm final : public ConvAlgorithm {
             ids.push_back(id_bias);
             pointers.push_back(const_cast<float*>(x.bias));
         }
-        if (direction_ == Direction::forward && problem_.residual) {
+        if (direction_ == Direction::forward && problem_.op.residual) {
             ids.push_back(id_residual);
             pointers.push_back(const_cast<void*>(x.residual));
         }

@@ -65,8 +65,8 @@ class GatherAlgorithm final : public ConvAlgorithm {
         kernels::Finish<T> finish;
         if (forward_) {
             finish.bias = problem_.op.bias ? x.bias : nullptr;
-            finish.residual = problem_.residual ? static_cast<const T*>(x.residual) : nullptr;
-            finish.activation = kernel_activation(problem_.activation);
+            finish.residual = problem_.op.residual ? static_cast<const T*>(x.residual) : nullptr;
+            finish.activation = kernel_activation(problem_.op.activation);
         }
         if (kind_ == Kind::depthwise)
             kernels::conv_depthwise_gather(gather_, shape_.c, shape_.r * shape_.s, source,

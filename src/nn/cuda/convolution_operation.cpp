@@ -44,13 +44,14 @@ WeightForm form_of(const ConvProblem& problem, WeightOrder order) {
 
 class ConvolutionOperation final : public Operation {
   public:
-    ConvolutionOperation(const Conv2d& op, const TensorDesc& input, const PlanOptions& options,
-                         Context& context)
-        : problem_(problem_of(op, input.shape, options, context)),
+    ConvolutionOperation(const Conv2d& op, const Descs& inputs, const PlanOptions& options, Context& context)
+        : problem_(problem_of(op, inputs[0].shape, options, context)),
           output_(make_desc(problem_.out(), context.type())),
           context_(context) {
-        if (!layout_of(input) || layout_of(input)->type != context.type())
-            throw Error("backend cuda: a convolution takes tensors in its own layout and type");
+        require_trainable(op, options);
+        for (const TensorDesc& input : inputs)
+            if (!layout_of(input) || layout_of(input)->type != context.type())
+                throw Error("backend cuda: a convolution takes tensors in its own layout and type");
         Tuner& tuner = tuner_of(context);
         forward_ = tuner.choose(problem_, Direction::forward);
         if (!options.training) return;
@@ -76,6 +77,7 @@ class ConvolutionOperation final : public Operation {
         x.out = output.data();
         x.weights = packed(*forward_, parameters);
         x.bias = problem_.op.bias ? parameters.values[1].data() : nullptr;
+        x.residual = problem_.op.residual ? inputs[1]->data() : nullptr;
         x.workspace = workspace;
         forward_->run(x, context_.stream());
     }
@@ -121,7 +123,7 @@ bool can_fold(const TemporalShift&, const Conv2d&) {
 }
 
 OperationPtr plan(const Conv2d& op, const Descs& inputs, const PlanOptions& options, Context& context) {
-    return std::make_unique<ConvolutionOperation>(op, inputs[0], options, context);
+    return std::make_unique<ConvolutionOperation>(op, inputs, options, context);
 }
 
 OperationPtr plan(const Linear& op, const Descs& inputs, const PlanOptions& options, Context& context) {
@@ -130,7 +132,7 @@ OperationPtr plan(const Linear& op, const Descs& inputs, const PlanOptions& opti
     whole.kernel_h = inputs[0].shape.h;
     whole.kernel_w = inputs[0].shape.w;
     whole.bias = op.bias;
-    return std::make_unique<ConvolutionOperation>(whole, inputs[0], options, context);
+    return std::make_unique<ConvolutionOperation>(whole, inputs, options, context);
 }
 
 }  // namespace divs::nn::cuda

@@ -47,7 +47,7 @@ ConvTrial::ConvTrial(const Device& device, const ConvProblem& problem, Direction
     const auto channels = static_cast<std::size_t>(problem.op.out_channels);
     in_ = allocate(in_bytes_);
     out_ = allocate(out_bytes_);
-    residual_ = allocate(problem.residual ? out_bytes_ : 256);
+    residual_ = allocate(problem.op.residual ? out_bytes_ : 256);
     bias_ = allocate(channels * most_element_bytes);
     master_ = allocate(weight_bytes_);
     packed_ = allocate(std::max(packed, weight_bytes_));
@@ -58,7 +58,7 @@ ConvTrial::ConvTrial(const Device& device, const ConvProblem& problem, Direction
         using T = decltype(type);
         fill<T>(in_.get(), problem.in, 1, stream);
         fill<T>(out_.get(), problem.out(), 2, stream);
-        if (problem.residual) fill<T>(residual_.get(), problem.out(), 3, stream);
+        if (problem.op.residual) fill<T>(residual_.get(), problem.out(), 3, stream);
     });
     const auto weights = static_cast<int>(weight_bytes_ / sizeof(float)), k = problem.op.out_channels;
     kernels::fill_random(static_cast<float*>(bias_.get()), 1, k, k, 4, stream);
@@ -129,8 +129,8 @@ double ConvTrial::error(const ConvAlgorithm& algorithm) {
     input.weight_gradient = static_cast<const float*>(weight_gradient_.get());
     if (direction_ == Direction::forward) {
         input.bias = problem_.op.bias ? static_cast<const float*>(bias_.get()) : nullptr;
-        input.residual = problem_.residual ? residual_.get() : nullptr;
-        input.activation = kernel_activation(problem_.activation);
+        input.residual = problem_.op.residual ? residual_.get() : nullptr;
+        input.activation = kernel_activation(problem_.op.activation);
     }
     auto* results = static_cast<float2*>(samples_.get());
     with_type(problem_.arithmetic,
@@ -146,6 +146,15 @@ double ConvTrial::error(const ConvAlgorithm& algorithm) {
         size += expected * expected;
     }
     return difference == 0 ? 0 : std::sqrt(difference / std::max(size, 1e-30));
+}
+
+bool ConvTrial::keeps_not_finite(const ConvAlgorithm& algorithm) {
+    if (direction_ != Direction::forward || problem_.op.activation == Activation::none) return true;
+    const ConvArguments arguments = prepare(algorithm);
+    const std::size_t bytes = packed_weights_bytes(problem_, algorithm.weight_order());
+    DIVS_CUDA_CALL(cudaMemsetAsync, packed_.get(), 0xFF, bytes, device_.stream());  // NaNs
+    algorithm.run(arguments, device_.stream());
+    return not_finite() > 0;
 }
 
 double ConvTrial::seconds(const ConvAlgorithm& algorithm) {

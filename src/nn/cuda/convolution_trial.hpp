@@ -16,6 +16,9 @@ class ConvTrial {
     // ||result - definition|| / ||definition|| over sampled elements; infinite where any element was not
     // written or is no number.
     double error(const ConvAlgorithm& algorithm);
+    // Whether a result that is no number stays none behind the activation: hidden, it would pass for an
+    // answer.
+    bool keeps_not_finite(const ConvAlgorithm& algorithm);
     // The largest error that rounding explains, for the arithmetic.
     double tolerance() const;
     // Median of runs back to back, on this data.

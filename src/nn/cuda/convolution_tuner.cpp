@@ -81,6 +81,11 @@ class Tuner::Implementation {
         double error = 0;
         try {
             error = trial.error(candidate);
+            if (error <= trial.tolerance() && !trial.keeps_not_finite(candidate)) {
+                log::debug("convolution {}: {} is left out: its activation hides what is no number", key,
+                           candidate.name());
+                return false;
+            }
         } catch (const DeviceLost&) {
             throw;
         } catch (const std::exception& refusal) {

@@ -12,7 +12,7 @@ class ConvolutionLoops final : public Loops<T> {
     ConvolutionLoops(const Conv2d& op, const Shape& in)
         : op_(op),
           in_(in),
-          out_(output_shape(Op{op}, {in})),
+          out_(conv_output_shape(op, in)),
           group_in_(in.c / op.groups),
           group_out_(op.out_channels / op.groups) {}
 
@@ -22,7 +22,8 @@ class ConvolutionLoops final : public Loops<T> {
             for_each_tap(n, h, w, o, [&](std::size_t input, std::size_t weight) {
                 sum += static_cast<double>(x.inputs[0][input]) * static_cast<double>(x.values[0][weight]);
             });
-            x.output[y] = static_cast<T>(sum);
+            if (op_.residual) sum += static_cast<double>(x.inputs[1][y]);
+            x.output[y] = static_cast<T>(activate(op_.activation, sum));
         });
     }
 
@@ -90,7 +91,9 @@ Conv2d as_convolution(const Linear& op, const Shape& in) {
 }  // namespace
 
 template <class T>
-std::unique_ptr<Loops<T>> make(const Conv2d& op, const std::vector<Shape>& inputs, const PlanOptions&) {
+std::unique_ptr<Loops<T>> make(const Conv2d& op, const std::vector<Shape>& inputs,
+                               const PlanOptions& options) {
+    require_trainable(op, options);
     return std::make_unique<ConvolutionLoops<T>>(op, inputs[0]);
 }
 

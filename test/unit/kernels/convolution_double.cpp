@@ -15,13 +15,19 @@ namespace {
 template <class T>
 class OracleOperation final : public Operation {
   public:
-    OracleOperation(const Op& op, const TensorDesc& input, const PlanOptions& options, Context& context)
+    OracleOperation(const Op& op, const Descs& inputs, const PlanOptions& options, Context& context)
         : oracle_(nn::make_backend("reference", {})), options_(options), context_(context) {
-        const TensorDesc plain{input.shape, nullptr};
-        if (options.shift) shift_ = oracle_->plan(Op{*options.shift}, {plain}, PlanOptions{});
-        operation_ = oracle_->plan(op, {plain}, options);
+        const TensorDesc& input = inputs[0];
+        std::vector<TensorDesc> plain;
+        std::vector<Shape> all;
+        for (const TensorDesc& desc : inputs) {
+            plain.push_back({desc.shape, nullptr});
+            all.push_back(desc.shape);
+        }
+        if (options.shift) shift_ = oracle_->plan(Op{*options.shift}, {plain[0]}, PlanOptions{});
+        operation_ = oracle_->plan(op, plain, options);
         output_ = make_desc(operation_->output().shape, view_of(input).type);
-        const auto shapes = parameter_shapes(op, {input.shape});
+        const auto shapes = parameter_shapes(op, all);
         const auto* conv = std::get_if<Conv2d>(&op);
         const int taps = conv ? conv->kernel_h * conv->kernel_w : input.shape.h * input.shape.w;
         const int in = conv ? input.shape.c / conv->groups : input.shape.c;
@@ -30,6 +36,7 @@ class OracleOperation final : public Operation {
         shifted_ = plain_tensor(input.shape);
         in_gradient_ = plain_tensor(input.shape);
         out_ = plain_tensor(operation_->output().shape);
+        if (inputs.size() > 1) residual_ = plain_tensor(inputs[1].shape);
     }
 
     const TensorDesc& output() const noexcept override { return output_; }
@@ -37,12 +44,14 @@ class OracleOperation final : public Operation {
     void forward(std::span<const Tensor* const> inputs, Tensor& output, const Parameters& parameters,
                  const StepContext&, float*) override {
         const void* copy = context_.weights.copy(parameters.values[0], form_);
-        run([=, this, input = *inputs[0], out = output, p = parameters]() mutable {
+        run([=, this, input = *inputs[0], added = inputs.size() > 1 ? *inputs[1] : Tensor{}, out = output,
+             p = parameters]() mutable {
             narrow(input, in_);
-            const Tensor* source = shifted(p);
+            if (added.storage) narrow(added, residual_);
+            const Tensor* sources[] = {shifted(p), &residual_};
             const auto values = weights_of(copy, p);
             p.values[0] = std::span(const_cast<float*>(values.data()), values.size());
-            operation_->forward(std::span(&source, 1), out_, p, {}, nullptr);
+            operation_->forward(std::span(sources, added.storage ? 2 : 1), out_, p, {}, nullptr);
             widen(out_, out);
         });
     }
@@ -108,7 +117,7 @@ class OracleOperation final : public Operation {
     std::unique_ptr<Operation> shift_, operation_;
     TensorDesc output_;
     WeightForm form_;
-    Tensor in_, shifted_, in_gradient_, out_;
+    Tensor in_, shifted_, in_gradient_, out_, residual_;
 };
 
 }  // namespace
@@ -118,10 +127,11 @@ bool can_fold(const TemporalShift&, const Conv2d&) {
 }
 
 OperationPtr plan(const Conv2d& op, const Descs& inputs, const PlanOptions& options, Context& context) {
-    return make_typed<OracleOperation>(inputs[0], Op{op}, inputs[0], options, context);
+    require_trainable(op, options);
+    return make_typed<OracleOperation>(inputs[0], Op{op}, inputs, options, context);
 }
 OperationPtr plan(const Linear& op, const Descs& inputs, const PlanOptions& options, Context& context) {
-    return make_typed<OracleOperation>(inputs[0], Op{op}, inputs[0], options, context);
+    return make_typed<OracleOperation>(inputs[0], Op{op}, inputs, options, context);
 }
 
 }  // namespace divs::nn::cuda
@@ -131,6 +141,12 @@ std::vector<divs::nn::test::OperationCase> divs::nn::test::device_cases() {
     std::erase_if(cases, [](const OperationCase& c) {
         return std::holds_alternative<Conv2d>(c.op) && c.name != "3x3 odd channels";
     });
+    return cases;
+}
+
+std::vector<divs::nn::test::OperationCase> divs::nn::test::folded_device_cases() {
+    std::vector<OperationCase> cases = folded_cases();
+    std::erase_if(cases, [](const OperationCase& c) { return !c.name.starts_with("3x3 odd channels"); });
     return cases;
 }
 

@@ -7,6 +7,7 @@
 namespace divs::nn::test {
 
 std::vector<OperationCase> device_cases();
+std::vector<OperationCase> folded_device_cases();
 
 // The largest relative error (2-norm) of float32 sums of products there.
 double product_bound();

@@ -83,7 +83,52 @@ void check(const test::OperationCase& c, Precision precision, double bound) {
         CHECK(value_error(gradients[i], expected.gradients[i]) < bound);
 }
 
+// A folded convolution, which only goes forward.
+template <class T>
+void check_folded(const test::OperationCase& c, Precision precision, double bound) {
+    INFO(c.name);
+    test::RunOptions predicting;
+    predicting.plan.training = predicting.backward = false;
+    auto data = test::fresh_data(c, 22);
+    const auto oracle = make_backend("reference", {});
+    const auto expected = test::run_operation(*oracle, c, data, predicting).output;
+    BackendOptions options;
+    options.precision = precision;
+    Bench bench(options);
+    const cuda::DType type = bench.context.type();
+    std::vector<TensorDesc> descs;
+    std::vector<Tensor> tensors;
+    for (std::size_t i = 0; i < c.inputs.size(); ++i) {
+        descs.push_back(cuda::make_desc(c.inputs[i], type));
+        tensors.push_back(tensor_of<T>(bench, c.inputs[i], data.inputs[i], type));
+    }
+    const auto& op = std::get<Conv2d>(c.op);
+    CHECK_THROWS(cuda::plan(op, descs, PlanOptions{}, bench.context));
+    const auto operation = cuda::plan(op, descs, predicting.plan, bench.context);
+    const Shape out = operation->output().shape;
+    Parameters parameters;
+    for (auto& v : data.values) parameters.values.emplace_back(v);
+    Tensor y = tensor_of<T>(bench, out, std::vector<float>(out.size(), test::poison()), type);
+    const auto workspace = cuda::allocate_storage(bench.device, operation->workspace_bytes());
+    std::vector<const Tensor*> inputs;
+    for (const Tensor& t : tensors) inputs.push_back(&t);
+    operation->forward(inputs, y, parameters, {}, workspace->data());
+    CHECK(divs::kernels::test::tensor_error(values_of<T>(y), expected, out.c) < bound);
+}
+
 }  // namespace
+
+TEST_CASE("the backend's folded convolutions agree with the oracle") {
+    int cases = 0;
+    for (const test::OperationCase& c : test::folded_cases()) {
+        if (c.inputs[0].size() > 3000) continue;  // too slow thread by thread
+        ++cases;
+        check_folded<float>(c, Precision::float32, 2e-5);
+        check_folded<float>(c, Precision::tf32, 2e-3);
+        check_folded<divs::kernels::bf16>(c, Precision::bfloat16, 1e-2);
+    }
+    CHECK(cases > 20);
+}
 
 TEST_CASE("the backend's convolutions and linear layers agree with the oracle") {
     int cases = 0;

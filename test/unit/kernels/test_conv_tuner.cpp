@@ -2,6 +2,7 @@
 // wrong ones are found out, and choices outlive the process in a file that may be anything.
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "conv_data.hpp"
 #include "cuda/convolution_algorithms.hpp"
@@ -51,6 +52,24 @@ class Wrong final : public ConvAlgorithm {
     bool zero_;
 };
 
+// Makes zeros of all that it computes.
+class Hiding final : public ConvAlgorithm {
+  public:
+    Hiding(std::unique_ptr<ConvAlgorithm> right, std::size_t bytes)
+        : right_(std::move(right)), bytes_(bytes) {}
+    std::string name() const override { return "hiding"; }
+    WeightOrder weight_order() const noexcept override { return right_->weight_order(); }
+    std::size_t workspace_bytes() const noexcept override { return right_->workspace_bytes(); }
+    void run(const ConvArguments& x, cudaStream_t stream) const override {
+        right_->run(x, stream);
+        cudaMemsetAsync(x.out, 0, bytes_, stream);
+    }
+
+  private:
+    std::unique_ptr<ConvAlgorithm> right_;
+    std::size_t bytes_;
+};
+
 }  // namespace
 
 TEST_CASE("every candidate computes its convolution") {
@@ -66,8 +85,8 @@ TEST_CASE("every candidate computes its convolution") {
                  {Direction::forward, Direction::backward_data, Direction::backward_weights}) {
                 ConvProblem p = problem_of(shape, arithmetic);
                 if (direction == Direction::forward) {
-                    p.op.bias = p.residual = true;
-                    p.activation = Activation::relu;
+                    p.op.bias = p.op.residual = true;
+                    p.op.activation = tried % 2 == 0 ? Activation::relu : Activation::relu6;
                 }
                 ConvTrial trial(device, p, direction);
                 const auto candidates = divs_algorithms(device, p, direction, std::size_t{1} << 24);
@@ -75,6 +94,7 @@ TEST_CASE("every candidate computes its convolution") {
                 for (const auto& candidate : candidates) {
                     INFO(key_of(p, direction) << ": " << candidate->name());
                     CHECK(trial.error(*candidate) <= trial.tolerance());
+                    CHECK(trial.keeps_not_finite(*candidate));
                     ++tried;
                 }
             }
@@ -90,6 +110,32 @@ TEST_CASE("an algorithm that is wrong somewhere is found out") {
     CHECK(trial.error(*right()) <= trial.tolerance());
     CHECK(trial.error(Wrong(right(), bytes, true)) > trial.tolerance());
     CHECK(trial.error(Wrong(right(), bytes, false)) > trial.tolerance());
+}
+
+TEST_CASE("an algorithm whose activation hides what is no number is found out") {
+    const Device device(0);
+    ConvProblem p = small_problem();
+    auto right = [&] { return std::move(divs_algorithms(device, p, Direction::forward, 1 << 24).front()); };
+    CHECK(ConvTrial(device, p, Direction::forward).keeps_not_finite(Hiding(right(), p.out().size() * 2)));
+    p.op.activation = Activation::relu;
+    ConvTrial trial(device, p, Direction::forward);
+    CHECK(trial.keeps_not_finite(*right()));
+    CHECK_FALSE(trial.keeps_not_finite(Hiding(right(), p.out().size() * 2)));
+    CHECK(trial.error(*right()) <= trial.tolerance());  // the data are as they were
+}
+
+TEST_CASE("problems that end in another way share no choice") {
+    std::set<std::string> keys;
+    ConvProblem p = small_problem();
+    for (const bool bias : {false, true})
+        for (const bool residual : {false, true})
+            for (const auto activation : {Activation::none, Activation::relu, Activation::relu6}) {
+                p.op.bias = bias;
+                p.op.residual = residual;
+                p.op.activation = activation;
+                keys.insert(key_of(p, Direction::forward));
+            }
+    CHECK(keys.size() == 12);
 }
 
 TEST_CASE("a tuner chooses once, remembers, and knows its own file again") {

@@ -95,14 +95,26 @@ TEST_CASE("cuda agrees with the oracle, training", "[cuda]") {
 }
 
 TEST_CASE("cuda agrees with the oracle in evaluation", "[cuda]") {
+    std::vector<OperationCase> cases = device_cases(), folded = folded_device_cases();
+    std::move(folded.begin(), folded.end(), std::back_inserter(cases));
     for (const Precision precision : precisions)
-        for (const auto& c : device_cases()) {
+        for (const auto& c : cases) {
             INFO(kind_name(c.op) << ": " << c.name);
             RunOptions options;
             options.plan.training = false;
             options.backward = false;
             check_agreement(precision, c, options);
         }
+}
+
+TEST_CASE("cuda plans no folded convolution for training", "[cuda]") {
+    auto backend = device_backend(Precision::float32);
+    for (const auto& c : folded_device_cases()) {
+        std::vector<TensorDesc> inputs;
+        for (const Shape& s : c.inputs) inputs.push_back(backend->input_desc(s, c.op));
+        CHECK_THROWS_WITH(backend->plan(c.op, inputs, PlanOptions{}),
+                          Catch::Matchers::ContainsSubstring("cannot be trained"));
+    }
 }
 
 TEST_CASE("cuda leaves gradients alone that nobody asked for", "[cuda]") {
@@ -123,35 +135,45 @@ TEST_CASE("cuda leaves gradients alone that nobody asked for", "[cuda]") {
     }
 }
 
+namespace {
+
+void check_padding(Precision precision, const OperationCase& c, bool training) {
+    INFO(kind_name(c.op) << ": " << c.name);
+    auto backend = device_backend(precision);
+    std::vector<TensorDesc> inputs;
+    for (const Shape& s : c.inputs) inputs.push_back(backend->input_desc(s, c.op));
+    PlanOptions plan;
+    plan.training = training;
+    const auto operation = backend->plan(c.op, inputs, plan);
+    const auto data = fresh_data(c, 3);
+    std::vector<Tensor> tensors;
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+        tensors.push_back(make_tensor(*backend, inputs[i], &data.inputs[i]));
+    std::vector<const Tensor*> pointers;
+    for (const auto& t : tensors) pointers.push_back(&t);
+    const Arrays values(*backend, data.values), buffers(*backend, data.buffers);
+    Tensor output = make_tensor(*backend, operation->output());
+    const auto workspace = backend->allocate(operation->workspace_bytes());
+    operation->forward(pointers, output, {values.spans(), {}, buffers.spans()}, data.step(),
+                       workspace->data());
+    const cuda::View view = cuda::view_of(output.desc);
+    const auto bytes =
+        kernels::test::read_device(reinterpret_cast<const char*>(output.data()), output.storage->bytes());
+    const std::size_t width = cuda::size_of(view.type), pitch = static_cast<std::size_t>(view.pitch);
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < view.size(); ++i)
+        if (i % pitch >= static_cast<std::size_t>(view.c))
+            for (std::size_t b = 0; b < width; ++b) wrong += bytes[i * width + b] != 0;
+    CHECK(wrong == 0);
+}
+
+}  // namespace
+
 TEST_CASE("Padding of channels stays zero in all that the cuda backend writes", "[cuda]") {
-    for (const Precision precision : precisions)
-        for (const auto& c : device_cases()) {
-            INFO(kind_name(c.op) << ": " << c.name);
-            auto backend = device_backend(precision);
-            std::vector<TensorDesc> inputs;
-            for (const Shape& s : c.inputs) inputs.push_back(backend->input_desc(s, c.op));
-            const auto operation = backend->plan(c.op, inputs, PlanOptions{});
-            const auto data = fresh_data(c, 3);
-            std::vector<Tensor> tensors;
-            for (std::size_t i = 0; i < inputs.size(); ++i)
-                tensors.push_back(make_tensor(*backend, inputs[i], &data.inputs[i]));
-            std::vector<const Tensor*> pointers;
-            for (const auto& t : tensors) pointers.push_back(&t);
-            const Arrays values(*backend, data.values), buffers(*backend, data.buffers);
-            Tensor output = make_tensor(*backend, operation->output());
-            const auto workspace = backend->allocate(operation->workspace_bytes());
-            operation->forward(pointers, output, {values.spans(), {}, buffers.spans()}, data.step(),
-                               workspace->data());
-            const cuda::View view = cuda::view_of(output.desc);
-            const auto bytes =
-                kernels::test::read_device(reinterpret_cast<const char*>(output.data()), output.storage->bytes());
-            const std::size_t width = cuda::size_of(view.type), pitch = static_cast<std::size_t>(view.pitch);
-            std::size_t wrong = 0;
-            for (std::size_t i = 0; i < view.size(); ++i)
-                if (i % pitch >= static_cast<std::size_t>(view.c))
-                    for (std::size_t b = 0; b < width; ++b) wrong += bytes[i * width + b] != 0;
-            CHECK(wrong == 0);
-        }
+    for (const Precision precision : precisions) {
+        for (const auto& c : device_cases()) check_padding(precision, c, true);
+        for (const auto& c : folded_device_cases()) check_padding(precision, c, false);
+    }
 }
 
 TEST_CASE("The cuda backend repeats bit for bit, whatever the order of threads", "[cuda]") {

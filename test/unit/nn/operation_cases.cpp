@@ -1,5 +1,9 @@
 #include "operation_cases.hpp"
 
+#include <fmt/format.h>
+
+#include <utility>
+
 namespace divs::nn::test {
 namespace {
 
@@ -83,7 +87,36 @@ void add_the_rest(std::vector<OperationCase>& cases) {
     cases.push_back({"frame mean of logits", FrameMean{3}, {{3, 1, 1, 5}}});
 }
 
+OperationCase with_ending(OperationCase c, bool bias, bool residual, Activation activation) {
+    auto& op = std::get<Conv2d>(c.op);
+    op.bias = bias;
+    op.residual = residual;
+    op.activation = activation;
+    if (residual) c.inputs.push_back(conv_output_shape(op, c.inputs[0]));
+    for (const auto& [name, value] : {std::pair{"bias", bias}, {"residual", residual}})
+        if (value) c.name += fmt::format(", {}", name);
+    if (activation != Activation::none) c.name += activation == Activation::relu ? ", relu" : ", relu6";
+    return c;
+}
+
 }  // namespace
+
+std::vector<OperationCase> folded_cases() {
+    struct Ending {
+        bool bias, residual;
+        Activation activation;
+    };
+    constexpr Ending endings[] = {{true, false, Activation::relu},  {true, true, Activation::relu},
+                                  {true, false, Activation::relu6}, {true, true, Activation::none},
+                                  {false, false, Activation::relu}, {false, true, Activation::relu6}};
+    std::vector<OperationCase> plain, cases;
+    add_convolutions(plain);
+    for (std::size_t i = 0; i < plain.size(); ++i)
+        for (const std::size_t which : {i % 6, (i + 1) % 6, (i + 3) % 6})
+            cases.push_back(with_ending(plain[i], endings[which].bias, endings[which].residual,
+                                        endings[which].activation));
+    return cases;
+}
 
 std::vector<OperationCase> all_cases() {
     std::vector<OperationCase> cases;

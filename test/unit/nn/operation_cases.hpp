@@ -214,5 +214,7 @@ inline Pool pool(PoolKind kind, int kernel, int stride, int pad) {
 
 // Every operation, with shapes that are awkward: odd sizes, batch 1, channels 3 and no multiples of 8 or 16.
 std::vector<OperationCase> all_cases();
+// Convolutions with what a folded model adds behind their sums: for plans that do not train.
+std::vector<OperationCase> folded_cases();
 
 }  // namespace divs::nn::test
