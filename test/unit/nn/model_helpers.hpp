@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "divs/core/random.hpp"
+#include "divs/nn/host_view.hpp"
 #include "divs/nn/model.hpp"
 
 namespace divs::nn::test {
@@ -66,6 +67,24 @@ inline std::vector<float> predict(Model& model, const Batch& batch) {
     std::vector<float> logits(static_cast<std::size_t>(batch.clips() * model.spec().classes));
     model.predict(batch, logits);
     return logits;
+}
+
+// Norms as training leaves them: no scale, bias or statistic is as it began.
+inline void randomise_norms(Model& model, std::uint64_t seed) {
+    const Random random(seed, Stream::test);
+    std::uint64_t i = 0;
+    const auto fill = [&](const std::vector<ParameterView>& views, std::span<float> arena) {
+        HostView host(model.backend(), arena);
+        for (const ParameterView& view : views) {
+            if (view.dims.size() != 1) continue;
+            const bool scales = view.name.ends_with("weight") || view.name.ends_with("running_var");
+            for (float& value : host.values().subspan(view.offset, view.size))
+                value = static_cast<float>(scales ? random.uniform(i++, 0.6, 1.5) : 0.2 * random.normal(i++));
+        }
+        host.write_back();
+    };
+    fill(model.parameter_views(), model.parameters());
+    fill(model.buffer_views(), model.buffers());
 }
 
 // The model without its activations. Where an activation sits at its kink, two ways of rounding give
