@@ -83,7 +83,7 @@ void print_figures(const analyze::Analysis& analysis, double seconds) {
 void analyse(comm::World& world, const AnalyzeSettings& settings, const AnalyzeArguments& arguments) {
     comm::require_same_program(world, train::library_versions());
     const train::Weights weights = train::read_any_weights(arguments.weights);
-    const auto model = train::make_model(
+    const auto model = train::make_predictor(
         weights,
         nn::make_backend(settings.model.backend, train::backend_options(world, settings.model, true)));
     const nn::ModelSpec& spec = model->spec();

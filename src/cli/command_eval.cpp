@@ -46,7 +46,7 @@ void evaluate(comm::World& world, train::Settings settings, const EvalArguments&
     follow_weights(settings, nn::from_json(weights.model_json), weights.clip_stride);
     const train::DataView data = train::open_data(world, settings.data, settings.scheduler.storage);
     require_classes(weights, data.catalogue);
-    const auto model = train::make_model(
+    const auto model = train::make_predictor(
         weights,
         nn::make_backend(settings.model.backend, train::backend_options(world, settings.model, false)));
 

@@ -9,6 +9,7 @@
 
 #include "divs/core/error.hpp"
 #include "divs/core/random.hpp"
+#include "divs/nn/inference.hpp"
 
 namespace divs::train {
 namespace {
@@ -106,6 +107,11 @@ std::unique_ptr<nn::Model> make_model(const Weights& weights, std::shared_ptr<nn
         throw InputError(e.what());
     }
     return model;
+}
+
+std::unique_ptr<nn::Model> make_predictor(const Weights& weights, std::shared_ptr<nn::Backend> backend) {
+    const auto trained = make_model(weights, nn::make_backend("reference", {}));
+    return nn::make_predictor(*trained, std::move(backend));
 }
 
 Probe make_probe(nn::Model& model, int clips, std::uint64_t seed) {

@@ -53,6 +53,8 @@ Weights read_any_weights(const std::filesystem::path& path, bool newest = false)
 
 // A model with these weights on this backend.
 std::unique_ptr<nn::Model> make_model(const Weights& weights, std::shared_ptr<nn::Backend> backend);
+// The same model for prediction only, its norms folded (nn/inference.hpp).
+std::unique_ptr<nn::Model> make_predictor(const Weights& weights, std::shared_ptr<nn::Backend> backend);
 
 // Random pixels, a function of the seed, through the model.
 Probe make_probe(nn::Model& model, int clips, std::uint64_t seed);

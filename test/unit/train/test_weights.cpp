@@ -58,6 +58,11 @@ TEST_CASE("weights: an exported model gives the same logits, bit for bit") {
         CHECK(read.model_json == nn::to_json(model->spec()));
         const auto again = make_model(read, backend());
         CHECK(logits(*again) == probe.logits);
+        const auto predictor = make_predictor(read, backend());
+        CHECK(predictor->spec().nodes.size() < model->spec().nodes.size());
+        const std::vector<float> folded = logits(*predictor);
+        for (std::size_t i = 0; i < folded.size(); ++i)
+            CHECK(folded[i] == Approx(probe.logits[i]).epsilon(1e-4).margin(1e-4));
 
         const io::Hdf5Reader file(scratch / "w.h5");
         CHECK(file.floats("probe/logits") == probe.logits);
