@@ -1,4 +1,6 @@
 // `divs bench step`: a whole training step of one rank on noise: forward, loss, backward, SGD with momentum.
+// With
+// --predict: its prediction, as it is trained and folded.
 #include <algorithm>
 #include <memory>
 #include <thread>
@@ -7,6 +9,7 @@
 #include "divs/core/clock.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/random.hpp"
+#include "divs/nn/inference.hpp"
 #include "divs/nn/model.hpp"
 #include "divs/nn/schedule.hpp"
 
@@ -18,7 +21,7 @@ struct Options {
     std::string backend = "cpu", precision = "float32", conv = "auto";
     int size = 112, batch = 32, frames = 1, classes = 1000;
     int threads = 1, steps = 7, warm_up = 2;
-    bool profile = false;
+    bool profile = false, predict = false;
 };
 
 nn::BackendOptions backend_options(const Options& o) {
@@ -67,6 +70,13 @@ class Subject {
                                 state);
         const double whole = watch.seconds();
         return {whole, whole - trained, model_.last_step()};
+    }
+
+    double predict(nn::Model& model) const {
+        std::vector<float> logits(samples_.size() * static_cast<std::size_t>(model.spec().classes));
+        const Stopwatch watch;
+        model.predict({pixels_, labels_, samples_, 1, 0}, logits);
+        return watch.seconds();
     }
 
     nn::Model& model() { return model_; }
@@ -144,9 +154,26 @@ void run_timed(Subject& subject, const Options& o) {
     if (o.profile) profile_table(subject, o);
 }
 
+void run_predict(Subject& subject, const Options& o) {
+    const auto folded = nn::make_predictor(subject.model(), nn::make_backend(o.backend, backend_options(o)));
+    const std::vector<double> seconds = interleaved(
+        o.steps, o.warm_up,
+        {[&] { return subject.predict(subject.model()); }, [&] { return subject.predict(*folded); }});
+    Report report("predict", {"model", "frames", "size", "batch", "threads", "as trained ms", "folded ms",
+                              "folded / trained", "samples/s"});
+    const double rate = o.batch / seconds[1];
+    report.row({o.model, o.frames, o.size, o.batch, o.threads, 1e3 * seconds[0], 1e3 * seconds[1],
+                seconds[1] / seconds[0], rate});
+    report.figure(fmt::format("predict.{}.threads{}", o.model, o.threads), rate, "samples/s");
+    report.note(subject.model().backend().description());
+    report.finish(o.json);
+}
+
 void run(const Options& o) {
     Subject subject(o);
-    if (subject.model().backend().host_memory())
+    if (o.predict)
+        run_predict(subject, o);
+    else if (subject.model().backend().host_memory())
         run_timed(subject, o);
     else
         run_queued(subject, o);
@@ -170,6 +197,8 @@ void add_step(CLI::App& bench) {
     step.add_option("--steps", options->steps, "Measured steps; their median counts")
         ->check(CLI::Range(1, 100000));
     step.add_option("--warm-up", options->warm_up, "Steps that do not count")->check(CLI::Range(0, 1000));
+    step.add_flag("--predict", options->predict,
+                  "Prediction in place of training: as trained, and with its norms folded");
     step.add_flag("--profile", options->profile, "Also the time of every operation");
     step.add_option("--json", options->json, "JSON file (-: JSON instead of the table)");
     step.callback([options] { run(*options); });
