@@ -105,7 +105,7 @@ void narrow(const T* tensor, std::size_t pixels, int channels, int pitch, float*
     launch(blocks_for(size, block), block, 0, stream, narrow_kernel<T>, tensor, size, channels, pitch, plain);
 }
 
-#define DIVS_EDGES(T)                                                                                   \
+#define DIVS_EDGES(T)                                                                                     \
     template void upload_pixels(std::span<const std::uint8_t* const>, std::size_t, const PixelScale&, T*, \
                                 cudaStream_t);                                                            \
     template void widen(const float*, std::size_t, int, int, T*, cudaStream_t);                           \

@@ -17,8 +17,8 @@ struct PixelScale {
     float factor[3], offset[3];
 };
 
-// Clips of `pixels` pixels each, (pixels, 3) bytes that lie where `clips` say -> (clips, pixels, 8) normalised.
-// Each clip begins at an address that is a multiple of 4.
+// Clips of `pixels` pixels each, (pixels, 3) bytes that lie where `clips` say -> (clips, pixels, 8)
+// normalised. Each clip begins at an address that is a multiple of 4.
 template <class T>
 void upload_pixels(std::span<const std::uint8_t* const> clips, std::size_t pixels, const PixelScale& scale,
                    T* tensor, cudaStream_t stream);

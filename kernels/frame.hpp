@@ -1,7 +1,7 @@
 // A decoded frame (YUV 4:2:0, 8 bit: NV12 or three planes) to resized RGB, in one pass: the mathematics of
-// video/convert. Clips wait for their step at 8 bits, as on the host, and are normalised where they are gathered
-// into a batch. Each output row is made by one block, which sums the rows of the picture that it shows in shared
-// memory and then the columns.
+// video/convert. Clips wait for their step at 8 bits, as on the host, and are normalised where they are
+// gathered into a batch. Each output row is made by one block, which sums the rows of the picture that it
+// shows in shared memory and then the columns.
 #pragma once
 
 #include <cuda_runtime_api.h>

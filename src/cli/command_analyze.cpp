@@ -143,7 +143,8 @@ void run_analyze(const Common& common, AnalyzeArguments arguments) {
 void add_analyze(CLI::App& app, Common& common) {
     CLI::App& command = *app.add_subcommand("analyze", "Slide a trained model over videos");
     auto arguments = std::make_shared<AnalyzeArguments>();
-    command.add_option("config", arguments->config, "TOML file; jobs/reference_analyze.toml has every key with its default");
+    command.add_option("config", arguments->config,
+                       "TOML file; jobs/reference_analyze.toml has every key with its default");
     command.add_option("--weights", arguments->weights,
                        "exported file, checkpoint, or folder of checkpoints");
     command.add_option("--input", arguments->input, "a video, or a folder of videos");

@@ -42,7 +42,10 @@ void add_train(CLI::App& app, Common& common) {
     CLI::App& command =
         *app.add_subcommand("train", "Train a model; goes on from the newest checkpoint by itself");
     auto arguments = std::make_shared<TrainArguments>();
-    command.add_option("config", arguments->config, "TOML file; jobs/reference.toml has every key with its default")->required();
+    command
+        .add_option("config", arguments->config,
+                    "TOML file; jobs/reference.toml has every key with its default")
+        ->required();
     command.add_option("--throttle", arguments->throttles,
                        "RANK=FACTOR[@STEP]: slow a rank down, to try the scheduler");
     command.add_option("--conv", arguments->conv,

@@ -106,13 +106,14 @@ std::vector<Finding> judge_codecs(const video::LibraryInfo& library, std::span<c
                          fmt::format("FFmpeg {} was built without: {}", library.version, joined(missing)),
                          "install an FFmpeg with these decoders: videos of these codecs will be left out",
                          {}});
-    found.push_back({Level::ok,
-                     "hardware decoding",
-                     fmt::format("usable here: {} (built in: {}); with a GPU backend, cuda decodes where it is "
-                                 "measured to be faster than the CPU",
-                                 joined(usable), joined(library.hardware)),
-                     {},
-                     {}});
+    found.push_back(
+        {Level::ok,
+         "hardware decoding",
+         fmt::format("usable here: {} (built in: {}); with a GPU backend, cuda decodes where it is "
+                     "measured to be faster than the CPU",
+                     joined(usable), joined(library.hardware)),
+         {},
+         {}});
     return found;
 }
 

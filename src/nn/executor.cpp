@@ -96,8 +96,8 @@ ExecutionPlan& Executor::any_training_plan() {
 
 void Executor::check_pixels(const Batch& batch, std::size_t expected) const {
     const auto refuse = [&](std::size_t bytes, std::size_t clips, std::size_t wanted) {
-        throw_error<Error>("model {}: {} bytes of pixels for {} clips, expected {}", spec_.architecture, bytes,
-                           clips, wanted);
+        throw_error<Error>("model {}: {} bytes of pixels for {} clips, expected {}", spec_.architecture,
+                           bytes, clips, wanted);
     };
     const std::size_t clips = batch.samples.size();
     if (batch.clip_pixels.empty()) {

@@ -55,8 +55,8 @@ video::ClipReaderOptions reader_options(comm::World& world, nn::Model& model,
     video::DecoderChoice choice =
         settings.clips_travel && on_gpu
             ? video::decode_on_processor(wish, travel)
-            : video::choose_decoder(wish, catalogue, readable_shards(catalogue, holders, world.rank()), reader,
-                                    settings.threads);
+            : video::choose_decoder(wish, catalogue, readable_shards(catalogue, holders, world.rank()),
+                                    reader, settings.threads);
     if (settings.alike) {
         std::array<std::int64_t, 1> chosen{choice.hardware != nullptr};
         world.sum(chosen, "ranks that decode on their GPU").wait();

@@ -2,9 +2,9 @@
 #include <cstring>
 
 #include "divs/comm/program.hpp"
-#include "divs/core/process.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
+#include "divs/core/process.hpp"
 #include "divs/train/reader.hpp"
 #include "divs/train/versions.hpp"
 #include "divs/train/weights.hpp"

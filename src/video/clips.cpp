@@ -6,9 +6,9 @@
 #include <deque>
 #include <optional>
 
+#include "device_converter.hpp"
 #include "divs/core/clock.hpp"
 #include "divs/core/error.hpp"
-#include "device_converter.hpp"
 #include "hardware.hpp"
 
 namespace divs::video {

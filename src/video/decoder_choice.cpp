@@ -19,7 +19,8 @@ struct Rate {
     bool on_device = false;        // whether the device took the streams
 };
 
-// Decodes and converts for a while, behind the first good clip: that one waits for devices and codecs to start.
+// Decodes and converts for a while, behind the first good clip: that one waits for devices and codecs to
+// start.
 Rate measure(const Catalogue& catalogue, std::span<const std::uint32_t> shards,
              const ClipReaderOptions& options) {
     Rate rate;
@@ -65,7 +66,8 @@ Rate measure(const Catalogue& catalogue, std::span<const std::uint32_t> shards,
 
 DecodeOn decode_on(std::string_view name) {
     const auto found = std::find(decode_on_names.begin(), decode_on_names.end(), name);
-    if (found == decode_on_names.end()) throw_error<ConfigError>("decode \"{}\": expected auto, cpu or gpu", name);
+    if (found == decode_on_names.end())
+        throw_error<ConfigError>("decode \"{}\": expected auto, cpu or gpu", name);
     return static_cast<DecodeOn>(found - decode_on_names.begin());
 }
 

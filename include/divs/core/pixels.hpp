@@ -1,5 +1,6 @@
 // The pixels of a clip on their way from the decoder to the step that reads them. The backend that computes
-// says in which memory they wait: where that is a device's, they are copied ahead of the step, or are made there.
+// says in which memory they wait: where that is a device's, they are copied ahead of the step, or are made
+// there.
 #pragma once
 
 #include <cstddef>

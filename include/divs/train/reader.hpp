@@ -9,15 +9,15 @@ namespace divs::train {
 
 struct ReaderSettings {
     video::DecodeOn decode_on = video::DecodeOn::automatic;
-    int threads = 1;             // that decode
+    int threads = 1;  // that decode
     video::OpenLimits limits;
     bool clips_travel = false;  // to the ranks that need them, through the host's memory
-    bool alike = false;         // all ranks with a GPU decode alike, so that results do not depend on who read what
+    bool alike = false;  // all ranks with a GPU decode alike, so that results do not depend on who read what
 };
 
-// Reader options for clips of the model's size. Where the model is on a GPU, its clips wait there, and what decodes
-// them is chosen (video::choose_decoder) and said on rank 0. `holders`: ranks that can read each shard;
-// empty: all can. Collective.
+// Reader options for clips of the model's size. Where the model is on a GPU, its clips wait there, and what
+// decodes them is chosen (video::choose_decoder) and said on rank 0. `holders`: ranks that can read each
+// shard; empty: all can. Collective.
 video::ClipReaderOptions reader_options(comm::World& world, nn::Model& model,
                                         const video::Catalogue& catalogue,
                                         const std::vector<std::vector<int>>& holders,

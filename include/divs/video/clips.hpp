@@ -28,7 +28,7 @@ struct Clip {
 struct ClipReaderOptions {
     int height = 0, width = 0;
     DecodeOptions decode;
-    TimeLedger* times = nullptr;                           // decode and convert are added here
+    TimeLedger* times = nullptr;                          // decode and convert are added here
     std::shared_ptr<PixelMemory> memory = host_pixels();  // of the clips
 };
 

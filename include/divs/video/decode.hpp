@@ -66,7 +66,8 @@ class HardwareDevice;
 struct DecodeOptions {
     int threads = 1;  // frame and slice threads of libavcodec
     OpenLimits limits;
-    // A GPU that decodes what it can; such frames lie in its memory (see decoder_choice.hpp). None: the processor.
+    // A GPU that decodes what it can; such frames lie in its memory (see decoder_choice.hpp). None: the
+    // processor.
     std::shared_ptr<const HardwareDevice> hardware;
 };
 

@@ -1,5 +1,5 @@
-// Whether a rank that computes on a GPU decodes there too, or on its processor: what is faster, measured when a run
-// starts.
+// Whether a rank that computes on a GPU decodes there too, or on its processor: what is faster, measured when
+// a run starts.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,8 @@ struct DecoderChoice {
 // The processor, for a reason. A ConfigError with it where `wish` is the GPU.
 DecoderChoice decode_on_processor(DecodeOn wish, std::string_view reason);
 
-// Reads these shards in both ways for half a second each, by as many threads as will decode, to the memory of `reader`.
-// A ConfigError where `wish` is the GPU and it cannot be had.
+// Reads these shards in both ways for half a second each, by as many threads as will decode, to the memory of
+// `reader`. A ConfigError where `wish` is the GPU and it cannot be had.
 DecoderChoice choose_decoder(DecodeOn wish, const Catalogue& catalogue, std::span<const std::uint32_t> shards,
                              const ClipReaderOptions& reader, int threads);
 

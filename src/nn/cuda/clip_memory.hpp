@@ -1,6 +1,6 @@
 // Memory for clips that wait for their step. Each has its place on the device, and gets there ahead of the
-// step: from pinned memory as soon as it is whole, or written there by the conversion of decoded frames. All of
-// that is queued on one stream beside the one that computes.
+// step: from pinned memory as soon as it is whole, or written there by the conversion of decoded frames. All
+// of that is queued on one stream beside the one that computes.
 #pragma once
 
 #include <deque>
@@ -73,8 +73,8 @@ class ClipMemory final : public PixelMemory {
     std::unique_ptr<Pixels> allocate(std::size_t bytes) override;
     DevicePictures* pictures() noexcept override { return pictures_.get(); }
 
-    // The clips of a step on the device, once the compute stream has come to where it waits for them. Those of
-    // other memory are brought there.
+    // The clips of a step on the device, once the compute stream has come to where it waits for them. Those
+    // of other memory are brought there.
     class Batch {
       public:
         Batch(ClipMemory& memory, std::span<Pixels* const> clips);

@@ -18,7 +18,8 @@ class FrameConverter final : public PictureConverter {
     void convert(const PictureJob& job, Pixels& to, std::size_t offset) override {
         pool_->device().activate();
         auto* clip = dynamic_cast<DeviceClip*>(&to);
-        const std::size_t bytes = static_cast<std::size_t>(job.width) * static_cast<std::size_t>(job.height) * 3;
+        const std::size_t bytes =
+            static_cast<std::size_t>(job.width) * static_cast<std::size_t>(job.height) * 3;
         if (!clip || !clip->belongs_to(*pool_) || offset + bytes > to.size())
             throw Error("backend cuda: a picture was to be converted to memory that is not a clip's");
         kernels::FrameJob frame = with_filters(job);

@@ -33,7 +33,8 @@ DeviceBytes allocate_device(const Device& device, std::size_t bytes, std::string
         throw_error<Error>(
             "out of GPU memory: {} ask for {:.2f} GiB, and {:.2f} of {:.2f} GiB are free on {} ({}); a "
             "smaller "
-            "train.batch, frame size, data.mix or data.queue_mib, or model.precision = \"bfloat16\", asks for less",
+            "train.batch, frame size, data.mix or data.queue_mib, or model.precision = \"bfloat16\", asks "
+            "for less",
             purpose, static_cast<double>(bytes) * gib, static_cast<double>(free) * gib,
             static_cast<double>(total) * gib, device.properties().name, device.pci_bus_id());
     }

@@ -1,10 +1,12 @@
-// A double of video/hardware.hpp: decoders that are told to use the device decode on the processor, and their frames
-// are then given out as a GPU's decoder gives them, NV12 in the "device's" memory (which is the host's).
+// A double of video/hardware.hpp: decoders that are told to use the device decode on the processor, and their
+// frames are then given out as a GPU's decoder gives them, NV12 in the "device's" memory (which is the
+// host's).
+#include "hardware_double.hpp"
+
 #include <array>
 
 #include "divs/core/clock.hpp"
 #include "hardware.hpp"
-#include "hardware_double.hpp"
 
 extern "C" {
 #include <libavutil/hwcontext.h>
@@ -44,8 +46,9 @@ void move_to_device(AVFrame& frame, AVPixelFormat format) {
     if (frame.format == format) {
         av_check(av_frame_copy(moved.get(), &frame), "double", "a copy");
     } else {
-        SwsContext* scaler = sws_getContext(frame.width, frame.height, static_cast<AVPixelFormat>(frame.format),
-                                            frame.width, frame.height, format, SWS_BILINEAR, nullptr, nullptr, nullptr);
+        SwsContext* scaler =
+            sws_getContext(frame.width, frame.height, static_cast<AVPixelFormat>(frame.format), frame.width,
+                           frame.height, format, SWS_BILINEAR, nullptr, nullptr, nullptr);
         sws_scale(scaler, frame.data, frame.linesize, 0, frame.height, moved->data, moved->linesize);
         sws_freeContext(scaler);
     }

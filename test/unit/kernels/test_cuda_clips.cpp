@@ -25,7 +25,8 @@ std::vector<std::uint8_t> random_pixels(std::size_t size, std::uint64_t number) 
 }
 
 // Writes as a decoder does, `pieces` frames one after the other.
-std::unique_ptr<Pixels> clip_of(PixelMemory& memory, std::span<const std::uint8_t> pixels, std::size_t pieces) {
+std::unique_ptr<Pixels> clip_of(PixelMemory& memory, std::span<const std::uint8_t> pixels,
+                                std::size_t pieces) {
     auto clip = memory.allocate(pixels.size());
     const std::size_t piece = pixels.size() / pieces;
     for (std::size_t at = 0; at < pixels.size(); at += piece)
@@ -47,7 +48,8 @@ double error_of(Backend& backend, std::span<Pixels* const> clips, const std::vec
 
 // Bytes in the backend's memory.
 struct OnDevice {
-    OnDevice(Backend& backend, std::vector<std::uint8_t> bytes) : storage(backend.allocate(bytes.size() + 4)) {
+    OnDevice(Backend& backend, std::vector<std::uint8_t> bytes)
+        : storage(backend.allocate(bytes.size() + 4)) {
         std::vector<float> words((bytes.size() + 3) / 4);
         std::memcpy(words.data(), bytes.data(), bytes.size());
         backend.write(words.data(), {storage->data(), words.size()});
@@ -62,8 +64,10 @@ struct RandomFilter {
         const Random random(run_seed(), Stream::test, 100 + number);
         std::uint64_t draw = 0;
         for (int i = 0; i < outputs; ++i) {
-            const auto count = static_cast<std::int32_t>(1 + random.below(draw++, static_cast<std::uint64_t>(std::min(source, 7))));
-            const auto first = static_cast<std::int32_t>(random.below(draw++, static_cast<std::uint64_t>(source - count + 1)));
+            const auto count = static_cast<std::int32_t>(
+                1 + random.below(draw++, static_cast<std::uint64_t>(std::min(source, 7))));
+            const auto first = static_cast<std::int32_t>(
+                random.below(draw++, static_cast<std::uint64_t>(source - count + 1)));
             windows.push_back({first, count, static_cast<std::uint32_t>(weights.size())});
             for (std::int32_t k = 0; k < count; ++k) weights.push_back(1.0F / static_cast<float>(count));
         }
@@ -74,8 +78,8 @@ struct RandomFilter {
 };
 
 // One channel, at one output, in double.
-double filtered(const std::vector<std::uint8_t>& plane, int stride, int step, int offset, const RandomFilter& down,
-                const RandomFilter& across, int row, int column) {
+double filtered(const std::vector<std::uint8_t>& plane, int stride, int step, int offset,
+                const RandomFilter& down, const RandomFilter& across, int row, int column) {
     const FilterWindow &d = down.windows[static_cast<std::size_t>(row)],
                        &a = across.windows[static_cast<std::size_t>(column)];
     double sum = 0;
@@ -93,7 +97,8 @@ TEST_CASE("cuda: a picture that lies on the device becomes a clip's pixels", "[c
     REQUIRE(memory->pictures());
     const auto converter = memory->pictures()->make_converter();
     constexpr float none[3] = {0, 0, 0}, level[3] = {1 / 255.0F, 1 / 255.0F, 1 / 255.0F};
-    for (const auto& [width, height, out] : {std::tuple{64, 48, 17}, std::tuple{31, 23, 8}, std::tuple{64, 48, 17}}) {
+    for (const auto& [width, height, out] :
+         {std::tuple{64, 48, 17}, std::tuple{31, 23, 8}, std::tuple{64, 48, 17}}) {
         const int half_width = (width + 1) / 2, half_height = (height + 1) / 2;
         const int luma_stride = width + 5, chroma_stride = 2 * half_width + 3;
         const auto luma = random_pixels(static_cast<std::size_t>(luma_stride * height), 1);
@@ -102,7 +107,8 @@ TEST_CASE("cuda: a picture that lies on the device becomes a clip's pixels", "[c
         const RandomFilter down(height, out, 1), across(width, out + 2, 2), half_down(half_height, out, 3),
             half_across(half_width, out + 2, 4);
         PictureJob job;
-        job.planes = {{{y.data(), luma_stride, 1}, {uv.data(), chroma_stride, 2}, {uv.data() + 1, chroma_stride, 2}}};
+        job.planes = {
+            {{y.data(), luma_stride, 1}, {uv.data(), chroma_stride, 2}, {uv.data() + 1, chroma_stride, 2}}};
         job.luma_down = down.view();
         job.luma_across = across.view();
         job.chroma_down = half_down.view();
@@ -120,7 +126,8 @@ TEST_CASE("cuda: a picture that lies on the device becomes a clip's pixels", "[c
         Tensor tensor = make_tensor(*backend, backend->input_desc(shape, Op{Activate{}}));
         backend->upload_clips(std::vector<Pixels*>{clip.get()}, none, level, tensor);
         const std::vector<float> got = read(*backend, tensor);
-        CHECK(std::ranges::all_of(std::span(got).first(picture), [](float v) { return std::abs(v - 9) < 1e-3F; }));
+        CHECK(std::ranges::all_of(std::span(got).first(picture),
+                                  [](float v) { return std::abs(v - 9) < 1e-3F; }));
         double most = 0;
         for (int row = 0; row < out; ++row)
             for (int column = 0; column < out + 2; ++column) {
@@ -129,10 +136,12 @@ TEST_CASE("cuda: a picture that lies on the device becomes a clip's pixels", "[c
                              v = filtered(chroma, chroma_stride, 2, 1, half_down, half_across, row, column);
                 for (std::size_t c = 0; c < 3; ++c) {
                     const auto& m = job.colour[c];
-                    const double exact = std::clamp(static_cast<double>(m[0]) * l + static_cast<double>(m[1]) * u +
-                                                        static_cast<double>(m[2]) * v + static_cast<double>(m[3]),
-                                                    0.0, 255.0);
-                    const std::size_t at = picture + static_cast<std::size_t>((row * (out + 2) + column) * 3) + c;
+                    const double exact =
+                        std::clamp(static_cast<double>(m[0]) * l + static_cast<double>(m[1]) * u +
+                                       static_cast<double>(m[2]) * v + static_cast<double>(m[3]),
+                                   0.0, 255.0);
+                    const std::size_t at =
+                        picture + static_cast<std::size_t>((row * (out + 2) + column) * 3) + c;
                     most = std::max(most, std::abs(static_cast<double>(got[at]) - exact));
                 }
             }
@@ -153,23 +162,27 @@ TEST_CASE("cuda: clips that waited on the device make the batch that their pixel
             std::vector<Pixels*> batch;
             for (std::size_t i = 0; i < static_cast<std::size_t>(clips); ++i)
                 batch.push_back(
-                    held.emplace_back(clip_of(*memory, std::span(pixels).subspan(i * each, each), pieces)).get());
+                    held.emplace_back(clip_of(*memory, std::span(pixels).subspan(i * each, each), pieces))
+                        .get());
             CHECK(error_of(*backend, batch, pixels, shape) < 1e-6);
             CHECK(error_of(*backend, batch, pixels, shape) < 1e-6);  // they are still there
         }
     }
 }
 
-TEST_CASE("cuda: what is copied from a clip into the same clip is copied to the device once, and whole", "[cuda]") {
+TEST_CASE("cuda: what is copied from a clip into the same clip is copied to the device once, and whole",
+          "[cuda]") {
     const auto backend = cuda::make_backend({});
     const Shape shape{3, 4, 6, 3};
     auto pixels = random_pixels(shape.size() / 3, 7);
     const std::size_t frame = pixels.size();
     const auto clip = backend->pixel_memory()->allocate(3 * frame);
     std::ranges::copy(pixels, clip->host(0, frame).begin());
-    for (const std::size_t t : {1, 2}) std::ranges::copy(clip->host((t - 1) * frame, frame), clip->host(t * frame, frame).begin());
+    for (const std::size_t t : {1, 2})
+        std::ranges::copy(clip->host((t - 1) * frame, frame), clip->host(t * frame, frame).begin());
     clip->filled();
-    for (int t = 0; t < 2; ++t) pixels.insert(pixels.end(), pixels.begin(), pixels.begin() + static_cast<std::ptrdiff_t>(frame));
+    for (int t = 0; t < 2; ++t)
+        pixels.insert(pixels.end(), pixels.begin(), pixels.begin() + static_cast<std::ptrdiff_t>(frame));
     CHECK(error_of(*backend, std::vector<Pixels*>{clip.get()}, pixels, shape) < 1e-6);
 }
 
@@ -177,7 +190,8 @@ TEST_CASE("cuda: clips of the host's memory are taken too, alone and among other
     const auto backend = cuda::make_backend({});
     const Shape shape{2, 4, 6, 3};
     const auto pixels = random_pixels(shape.size(), 7);
-    const auto half = std::span(pixels).first(shape.size() / 2), rest = std::span(pixels).last(shape.size() / 2);
+    const auto half = std::span(pixels).first(shape.size() / 2),
+               rest = std::span(pixels).last(shape.size() / 2);
     const auto on_host = clip_of(*host_pixels(), half, 1), also = clip_of(*host_pixels(), rest, 1),
                on_device = clip_of(*backend->pixel_memory(), rest, 2);
     CHECK(error_of(*backend, std::vector<Pixels*>{on_host.get(), also.get()}, pixels, shape) < 1e-6);
@@ -201,6 +215,6 @@ TEST_CASE("cuda: several threads fill clips while another takes them", "[cuda]")
     }
     for (std::size_t t = 0; t < threads; ++t)
         for (std::size_t i = 0; i < rounds; ++i)
-            REQUIRE(error_of(*backend, std::vector<Pixels*>{made[t][i].get()}, random_pixels(size, t * rounds + i),
-                             {1, 8, 8, 3}) < 1e-6);
+            REQUIRE(error_of(*backend, std::vector<Pixels*>{made[t][i].get()},
+                             random_pixels(size, t * rounds + i), {1, 8, 8, 3}) < 1e-6);
 }

@@ -90,8 +90,7 @@ TEST_CASE("a frame on the device becomes the pixels that the definition says", "
     DeviceConverter converter(*on.memory->pictures(), out_width, out_height);
     for (const auto& [width, height] : {std::pair{64, 48}, std::pair{75, 51}, std::pair{640, 360}})
         for (const View& view : {View{}, cropped, View{}}) {
-            const auto frame =
-                make_picture(AV_PIX_FMT_NV12, width, height, 0.5, divs::test::run_seed());
+            const auto frame = make_picture(AV_PIX_FMT_NV12, width, height, 0.5, divs::test::run_seed());
             const auto truth = oracle(*frame, view, out_width, out_height, 0.299, 0.114, false);
             move_to_device(*frame, AV_PIX_FMT_NV12);
             constexpr std::size_t picture = 3 * out_width * out_height;
@@ -106,7 +105,8 @@ TEST_CASE("a frame on the device becomes the pixels that the definition says", "
             for (std::size_t i = 0; i < picture; ++i)
                 most = std::max(most, std::abs(bytes[picture + i] - truth[i]));
             CHECK(most < 0.51);
-            CHECK_THROWS_WITH(converter.convert(*frame, view, *clip, picture + 1), ContainsSubstring("not a clip"));
+            CHECK_THROWS_WITH(converter.convert(*frame, view, *clip, picture + 1),
+                              ContainsSubstring("not a clip"));
         }
 }
 
@@ -174,10 +174,14 @@ TEST_CASE("what decodes is chosen by what can, and said", "[cuda]") {
     }
 
     hardware_double() = {.has_codec = false};
-    CHECK_THAT(choose(DecodeOn::automatic, all).text, ContainsSubstring("does not decode this kind of video"));
+    CHECK_THAT(choose(DecodeOn::automatic, all).text,
+               ContainsSubstring("does not decode this kind of video"));
     hardware_double() = {.refuses = true};
-    CHECK_THAT(choose(DecodeOn::automatic, all).text, ContainsSubstring("on the CPU: libavutil cannot use the GPU"));
-    CHECK_THROWS_WITH(choose(DecodeOn::gpu, all), ContainsSubstring("asked for: libavutil cannot use the GPU"));
+    CHECK_THAT(choose(DecodeOn::automatic, all).text,
+               ContainsSubstring("on the CPU: libavutil cannot use the GPU"));
+    CHECK_THROWS_WITH(choose(DecodeOn::gpu, all),
+                      ContainsSubstring("asked for: libavutil cannot use the GPU"));
     CHECK_THROWS_AS(
-        choose_decoder(DecodeOn::gpu, catalogue, all, {.height = out_height, .width = out_width}, 1), ConfigError);
+        choose_decoder(DecodeOn::gpu, catalogue, all, {.height = out_height, .width = out_width}, 1),
+        ConfigError);
 }

@@ -1,9 +1,8 @@
-#include "divs/train/settings.hpp"
-
 #include <set>
 #include <sstream>
 
 #include "divs/core/error.hpp"
+#include "divs/train/settings.hpp"
 #include "support/catch.hpp"
 #include "support/scratch.hpp"
 
@@ -49,7 +48,8 @@ TEST_CASE("the reference lists every key, at its default") {
         REQUIRE(reference.contains(key));
         CHECK(reference.at(key) == value);
     }
-    const std::string text = divs::test::read_text(std::filesystem::path(DIVS_SOURCE) / "jobs" / "reference.toml");
+    const std::string text =
+        divs::test::read_text(std::filesystem::path(DIVS_SOURCE) / "jobs" / "reference.toml");
     std::string section;
     std::set<std::string> written;
     std::istringstream lines(text);
@@ -67,7 +67,8 @@ TEST_CASE("what decodes video is a setting") {
     Config config = Config::from_text("[data]\ndataset = \"videos\"\ndecode = \"gpu\"\n", "job.toml");
     CHECK(train::read_settings(config).data.decode_on == video::DecodeOn::gpu);
     Config wrong = Config::from_text("[data]\ndataset = \"videos\"\ndecode = \"nvdec\"\n", "job.toml");
-    CHECK_THROWS_WITH(train::read_settings(wrong), ContainsSubstring("data.decode") && ContainsSubstring("gpu"));
+    CHECK_THROWS_WITH(train::read_settings(wrong),
+                      ContainsSubstring("data.decode") && ContainsSubstring("gpu"));
 }
 
 TEST_CASE("when checkpoints are written are settings") {

@@ -98,7 +98,8 @@ void require_frames(const Catalogue& catalogue, const std::filesystem::path& fil
             REQUIRE(clip.skipped.empty());
             REQUIRE(clip.label == sample.label);
             REQUIRE(clip.frames == catalogue.clip.frames);
-            REQUIRE(clip.pixels->size() == static_cast<std::size_t>(clip.frames) * out_width * out_height * 3);
+            REQUIRE(clip.pixels->size() ==
+                    static_cast<std::size_t>(clip.frames) * out_width * out_height * 3);
             for (std::size_t t = 0; t < sample.pts.size(); ++t) {
                 const std::size_t bytes = out_width * out_height * 3;
                 const std::vector<std::uint8_t> frame(
@@ -181,7 +182,8 @@ TEST_CASE("only what is wanted comes, in order of time, shown as its view says")
         }
     }
     CHECK(order == std::vector<std::uint64_t>{3, 4, 11});
-    CHECK_THROWS_WITH(ClipReader(catalogue, 0, {999}, {.height = 4, .width = 4}), ContainsSubstring("sample 999"));
+    CHECK_THROWS_WITH(ClipReader(catalogue, 0, {999}, {.height = 4, .width = 4}),
+                      ContainsSubstring("sample 999"));
     ClipReader nothing(catalogue, 0, {}, {.height = 4, .width = 4});
     Clip clip;
     CHECK_FALSE(nothing.next(clip));
@@ -193,7 +195,8 @@ TEST_CASE("times of decoding and conversion are kept") {
     const auto file = encode(folder, {.frames = 40});
     const Catalogue catalogue = catalogue_of({file}, {1, 1, 0}, 100);
     TimeLedger times;
-    ClipReader reader(catalogue, 0, catalogue.shard_samples[0], {.height = out_height, .width = out_width, .times = &times});
+    ClipReader reader(catalogue, 0, catalogue.shard_samples[0],
+                      {.height = out_height, .width = out_width, .times = &times});
     for (Clip clip; reader.next(clip);) {
     }
     CHECK(times.seconds(Stage::decode) > 0);

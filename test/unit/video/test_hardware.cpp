@@ -1,7 +1,6 @@
 // What can be said of decoding on a device without one.
-#include "hardware.hpp"
-
 #include "divs/core/error.hpp"
+#include "hardware.hpp"
 #include "support/catch.hpp"
 
 extern "C" {
