@@ -95,20 +95,16 @@ ExecutionPlan& Executor::any_training_plan() {
 }
 
 void Executor::check_pixels(const Batch& batch, std::size_t expected) const {
-    const auto refuse = [&](std::size_t bytes, std::size_t clips, std::size_t wanted) {
-        throw_error<Error>("model {}: {} bytes of pixels for {} clips, expected {}", spec_.architecture,
-                           bytes, clips, wanted);
-    };
     const std::size_t clips = batch.samples.size();
-    if (batch.clip_pixels.empty()) {
-        if (batch.pixels.size() != expected) refuse(batch.pixels.size(), clips, expected);
-        return;
+    std::size_t bytes = batch.pixels.size();
+    bool alike = batch.clip_pixels.empty() || batch.clip_pixels.size() == clips;
+    for (const Pixels* clip : batch.clip_pixels) {
+        bytes += clip->size();
+        alike = alike && clip->size() == expected / clips;
     }
-    if (batch.clip_pixels.size() != clips)
-        throw_error<Error>("model {}: pixels of {} clips for {} samples", spec_.architecture,
-                           batch.clip_pixels.size(), clips);
-    for (const Pixels* clip : batch.clip_pixels)
-        if (clip->size() != expected / clips) refuse(clip->size(), 1, expected / clips);
+    if (!alike || bytes != expected)
+        throw_error<Error>("model {}: {} bytes of pixels for {} clips, expected {}, as many of each",
+                           spec_.architecture, bytes, clips, expected);
 }
 
 void Executor::upload(ExecutionPlan& plan, const Batch& batch) {

@@ -116,8 +116,12 @@ void Run::train_step(Epoch& epoch) {
     StepTotals totals;
     {
         const io::TraceSpan span(trace_.get(), "forward, backward, reduce", "compute", "main");
-        totals = synchroniser_->step({{}, labels, ids, settings_.run.seed, ledger_->epoch(), pixels}, loss_,
-                                     {stop_asked(), save_is_due()}, factor);
+        totals = synchroniser_->step({.labels = labels,
+                                      .samples = ids,
+                                      .seed = settings_.run.seed,
+                                      .epoch = ledger_->epoch(),
+                                      .clip_pixels = pixels},
+                                     loss_, {stop_asked(), save_is_due()}, factor);
     }
     const double rate = nn::learning_rate(settings_.optimizer.schedule, step_);
     if (totals.diverged || !std::isfinite(totals.gradient_norm)) diverge(clips, totals);

@@ -327,6 +327,37 @@ TEST_CASE("wrong labels and pixels are named") {
     CHECK_THROWS_WITH(step(model, batch), ContainsSubstring("100 bytes of pixels"));
 }
 
+TEST_CASE("clips that lie each by itself give what one block of pixels gives, and all must be of one size") {
+    const ModelSpec spec = zoo_model("tiny", {3, 1, 24, 24});
+    const Clips clips(spec, 3, 5);
+    std::vector<std::unique_ptr<divs::Pixels>> held;
+    std::vector<divs::Pixels*> each;
+    for (std::size_t i = 0; i < 3; ++i) {
+        each.push_back(held.emplace_back(divs::host_pixels()->allocate(clips.clip_bytes)).get());
+        std::ranges::copy(std::span(clips.pixels).subspan(i * clips.clip_bytes, clips.clip_bytes),
+                          each.back()->host().begin());
+    }
+    for (const char* backend : {"reference", "cpu"}) {
+        Model model = make(spec, backend);
+        std::vector<float> whole(9), apart(9);
+        model.predict(clips.all(), whole);
+        Batch batch = clips.all();
+        batch.pixels = {};
+        batch.clip_pixels = each;
+        model.predict(batch, apart);
+        CHECK(apart == whole);
+
+        std::vector<divs::Pixels*> two(each.begin(), each.begin() + 2);
+        batch.clip_pixels = two;
+        CHECK_THROWS_WITH(model.predict(batch, apart), ContainsSubstring("as many of each"));
+        const auto small = divs::host_pixels()->allocate(clips.clip_bytes - 3),
+                   large = divs::host_pixels()->allocate(clips.clip_bytes + 3);
+        std::vector<divs::Pixels*> uneven{each[0], small.get(), large.get()};
+        batch.clip_pixels = uneven;  // together as many bytes as there must be
+        CHECK_THROWS_WITH(model.predict(batch, apart), ContainsSubstring("as many of each"));
+    }
+}
+
 TEST_CASE("memory stays bounded over many batch sizes, and inference reuses buffers") {
     const ModelSpec spec = zoo_model("tiny", {3, 1, 48, 48});
     const Clips clips(spec, 12, 3);
