@@ -2,6 +2,7 @@
 // optimisers.
 #include "backend.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "clip_memory.hpp"
@@ -12,7 +13,6 @@
 #include "kernels/loss.hpp"
 #include "kernels/optimiser.hpp"
 #include "operation.hpp"
-#include "pixel_upload.hpp"
 #include "recorder.hpp"
 
 namespace divs::nn::cuda {
@@ -38,7 +38,6 @@ class CudaBackend final : public Backend {
           weights_(device_, type_),
           step_(device_),
           context_{device_, options_, weights_, step_},
-          pixels_(device_),
           clip_memory_(std::make_shared<ClipMemory>(device_)),
           scratch_(device_, "copies to and from the host"),
           loss_queued_(make_event()),
@@ -115,7 +114,6 @@ class CudaBackend final : public Backend {
     Weights weights_;
     StepData step_;
     Context context_;
-    PixelUpload pixels_;
     std::shared_ptr<ClipMemory> clip_memory_;
     GrowingBytes scratch_;
     EventHandle loss_queued_;
@@ -156,8 +154,11 @@ void CudaBackend::normalise(std::span<const std::uint8_t* const> clips, const fl
 
 void CudaBackend::upload_pixels(const std::uint8_t* pixels, const float mean[3], const float deviation[3],
                                 Tensor& tensor) {
-    const std::uint8_t* batch = pixels_.stage(pixels, view_of(tensor.desc).pixels() * 3);
-    normalise({&batch, 1}, mean, deviation, tensor);
+    const auto batch = clip_memory_->allocate(view_of(tensor.desc).pixels() * 3);
+    std::copy_n(pixels, batch->size(), batch->host().begin());
+    batch->filled();
+    Pixels* const one = batch.get();
+    upload_clips({&one, 1}, mean, deviation, tensor);
 }
 
 void CudaBackend::upload_clips(std::span<Pixels* const> clips, const float mean[3], const float deviation[3],
