@@ -12,6 +12,7 @@ namespace divs::video {
 namespace {
 
 constexpr double seconds_each = 0.5;
+constexpr double patience = 10;        // seconds until the first good clip
 constexpr std::size_t most_shards = 64;  // a thread
 
 struct Rate {
@@ -26,11 +27,12 @@ Rate measure(const Catalogue& catalogue, std::span<const std::uint32_t> shards,
     Rate rate;
     Stopwatch watch;
     std::optional<std::uint64_t> frames;  // since the first good clip
+    const auto over = [&] { return watch.seconds() >= (frames ? seconds_each : patience); };
     for (const std::uint32_t shard : shards) {
-        if (watch.seconds() >= seconds_each) break;
+        if (over()) break;
         ClipReader reader(catalogue, shard, catalogue.shard_samples[shard], options);
         std::uint64_t counted = 0;
-        for (Clip clip; watch.seconds() < seconds_each && reader.next(clip);) {
+        for (Clip clip; !over() && reader.next(clip);) {
             if (frames)
                 *frames += reader.counts().frames - counted;
             else if (clip.skipped.empty())

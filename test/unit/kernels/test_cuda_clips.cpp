@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "cuda/backend.hpp"
+#include "divs/core/bounded_queue.hpp"
 #include "divs/core/device_pictures.hpp"
 #include "operation_cases.hpp"
 #include "support/catch.hpp"
@@ -202,19 +203,23 @@ TEST_CASE("cuda: several threads fill clips while another takes them", "[cuda]")
     const auto backend = cuda::make_backend({});
     const auto memory = backend->pixel_memory();
     constexpr std::size_t threads = 3, rounds = 20, size = 3 * 8 * 8;
-    std::vector<std::vector<std::unique_ptr<Pixels>>> made(threads);
-    {
-        std::vector<std::jthread> workers;
-        for (std::size_t t = 0; t < threads; ++t)
-            workers.emplace_back([&, t] {
-                for (std::size_t i = 0; i < rounds; ++i) {
-                    clip_of(*memory, random_pixels(size, 999), 1).reset();  // one that nobody wants
-                    made[t].push_back(clip_of(*memory, random_pixels(size, t * rounds + i), 2));
-                }
-            });
-    }
+    struct Made {
+        std::uint64_t number;
+        std::unique_ptr<Pixels> clip;
+    };
+    BoundedQueue<Made> queue(4 * size);
+    std::vector<std::jthread> workers;
     for (std::size_t t = 0; t < threads; ++t)
-        for (std::size_t i = 0; i < rounds; ++i)
-            REQUIRE(error_of(*backend, std::vector<Pixels*>{made[t][i].get()},
-                             random_pixels(size, t * rounds + i), {1, 8, 8, 3}) < 1e-6);
+        workers.emplace_back([&, t] {
+            for (std::size_t i = 0; i < rounds; ++i) {
+                clip_of(*memory, random_pixels(size, 999), 1).reset();  // one that nobody wants
+                const std::uint64_t number = t * rounds + i;
+                queue.push({number, clip_of(*memory, random_pixels(size, number), 2)}, size);
+            }
+        });
+    for (std::size_t i = 0; i < threads * rounds; ++i) {
+        const auto made = queue.pop();
+        CHECK(error_of(*backend, std::vector<Pixels*>{made->clip.get()}, random_pixels(size, made->number),
+                       {1, 8, 8, 3}) < 1e-6);
+    }
 }
