@@ -2,8 +2,6 @@
 #include "divs/nn/backend.hpp"
 
 #include <dlfcn.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -13,6 +11,7 @@
 #include "cpu/operation.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
+#include "divs/core/named.hpp"
 #include "divs/nn/plugin.hpp"
 #include "reference/loops.hpp"
 
@@ -94,15 +93,6 @@ std::unique_ptr<Backend> make_best(const BackendOptions& options) {
             if (options.device == 0) log::warn("{}; the CPU is used", e.what());
         }
     return cpu::make_backend(options);
-}
-
-// The enum whose names, in its order, these are.
-template <class Enum>
-Enum named(std::string_view name, const std::vector<std::string>& names, const char* what) {
-    const auto found = std::find(names.begin(), names.end(), name);
-    if (found == names.end())
-        throw_error<ConfigError>("{} \"{}\": expected {}", what, name, fmt::join(names, ", "));
-    return static_cast<Enum>(found - names.begin());
 }
 
 }  // namespace

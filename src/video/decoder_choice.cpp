@@ -6,6 +6,7 @@
 
 #include "divs/core/clock.hpp"
 #include "divs/core/error.hpp"
+#include "divs/core/named.hpp"
 #include "hardware.hpp"
 
 namespace divs::video {
@@ -67,10 +68,7 @@ Rate measure(const Catalogue& catalogue, std::span<const std::uint32_t> shards,
 }  // namespace
 
 DecodeOn decode_on(std::string_view name) {
-    const auto found = std::find(decode_on_names.begin(), decode_on_names.end(), name);
-    if (found == decode_on_names.end())
-        throw_error<ConfigError>("decode \"{}\": expected auto, cpu or gpu", name);
-    return static_cast<DecodeOn>(found - decode_on_names.begin());
+    return named<DecodeOn>(name, decode_on_names, "decode");
 }
 
 DecoderChoice decode_on_processor(DecodeOn wish, std::string_view reason) {
