@@ -38,6 +38,16 @@ void Channel::end_sending(Tier tier) noexcept {
     if (--link.messages == 0) ledger_.add_busy(tier, now_seconds() - link.since);
 }
 
+void Channel::begin_sharing(int peer, std::size_t bytes) noexcept {
+    const Tier tier = topology_.tier(topology_.rank, peer);
+    ledger_.add(tier, bytes);
+    begin_sending(tier);
+}
+
+void Channel::end_sharing(int peer) noexcept {
+    end_sending(topology_.tier(topology_.rank, peer));
+}
+
 Transfer Channel::send(const void* data, std::size_t bytes, int peer, int slot) {
     const Tier tier = topology_.tier(topology_.rank, peer);
     ledger_.add(tier, bytes);

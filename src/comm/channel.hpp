@@ -73,6 +73,11 @@ class Channel {
     // A message from this rank to itself, which needs no MPI, for the ledger.
     void count_local(std::size_t bytes) noexcept { ledger_.add(Tier::edge, bytes); }
 
+    // So many bytes go to the peer without a message, in memory that both share, until end_sharing(): for the
+    // ledger.
+    void begin_sharing(int peer, std::size_t bytes) noexcept;
+    void end_sharing(int peer) noexcept;
+
     // Moves the message along; true when it has arrived or its buffer is free. CommunicationError where what
     // arrived has another length: then the ranks disagree about the operation.
     bool test(Transfer& transfer);
@@ -133,7 +138,7 @@ class Channel {
         int messages = 0;  // this rank's own
         double since = 0;
     };
-    std::array<UnderWay, 3> under_way_;  // by tier
+    std::array<UnderWay, 3> under_way_;                      // by tier
     std::array<std::vector<std::byte>, max_slots> scratch_;  // allocated as for any fundamental type
     int tag_base_ = 0;
     double adding_rate_;  // bytes/s, emulated; 0: as it is

@@ -56,6 +56,9 @@ Place own_place(const World& world, const DeviceStream* stream, const SumOptions
 
 ChosenSum choose_sum(World& world, std::span<float> gradients, std::shared_ptr<DeviceStream> stream,
                      const SumOptions& options) {
+    if (options.shared)
+        return {make_shared_sum(world, options.shared),
+                {std::vector(static_cast<std::size_t>(world.size()), Path::host), {}, {}, {}, 0}};
     std::shared_ptr<const NcclLibrary> library;
     std::vector<Place> places;
     for (const auto& packed :

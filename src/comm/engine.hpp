@@ -46,6 +46,7 @@ class Engine {
     ~Engine();
     Engine(const Engine&) = delete;
 
+    const WorldOptions& options() const noexcept { return options_; }
     const Topology& topology() const noexcept { return topology_; }
     const ByteLedger& ledger() const noexcept { return ledger_; }
     Watchdog& watchdog() noexcept { return watchdog_; }

@@ -1,15 +1,19 @@
-// Buckets in host memory, summed over MPI.
+// Buckets in host memory: as messages over MPI, or in memory that the ranks share.
 #include <exception>
+#include <functional>
 #include <string>
 #include <utility>
 
 #include "access.hpp"
 #include "device_sum.hpp"
 #include "reduce.hpp"
+#include "shared_sum.hpp"
 #include "subset.hpp"
 
 namespace divs::comm {
 namespace {
+
+constexpr auto add = [](float a, float b) { return a + b; };
 
 Task nothing() {
     co_return;
@@ -17,15 +21,19 @@ Task nothing() {
 
 Task sum_among(Channel& channel, std::span<float> values, std::span<const int> ranks) {
     Subset subset(channel, ranks);
-    co_await reduce(subset, values, [](float a, float b) { return a + b; });
+    co_await reduce(subset, values, add);
 }
 
 class HostSum : public BucketSum {
   public:
-    HostSum(World& world, std::span<float> gradients, std::vector<int> mpi_ranks)
+    using SumRange = std::function<Task(Channel&, Range)>;
+
+    // `beside_devices`: other ranks' gradients lie on devices.
+    HostSum(World& world, std::size_t size, SumRange sum, bool beside_devices)
         : world_(world),
-          gradients_(gradients),
-          ranks_(std::move(mpi_ranks)),
+          size_(size),
+          sum_(std::move(sum)),
+          beside_devices_(beside_devices),
           exceptions_(std::uncaught_exceptions()) {}
 
     // The gradients may be freed next: nothing may still write to them.
@@ -40,16 +48,13 @@ class HostSum : public BucketSum {
         }
     }
 
-    std::size_t size() const noexcept override { return gradients_.size(); }
+    std::size_t size() const noexcept override { return size_; }
 
     void post(Range bucket) override {
-        const auto values = gradients_.subspan(bucket.begin, bucket.size());
         const std::string what = "bucket " + std::to_string(works_.size());
-        works_.push_back(ranks_.empty() ? world_.sum(values, what)
-                                        : WorldAccess::post(world_, what, [this, values](Channel& channel) {
-                                              return sum_among(channel, values, ranks_);
-                                          }));
-        bytes_.push_back(values.size_bytes());
+        works_.push_back(WorldAccess::post(
+            world_, what, [this, bucket](Channel& channel) { return sum_(channel, bucket); }));
+        bytes_.push_back(bucket.size() * sizeof(float));
     }
 
     void join() override {
@@ -58,7 +63,7 @@ class HostSum : public BucketSum {
             exposed_ += work.waited_seconds();
         }
         // Operations have the same numbers on all ranks.
-        if (!ranks_.empty()) WorldAccess::post(world_, watch_name, [](Channel&) { return nothing(); });
+        if (beside_devices_) WorldAccess::post(world_, watch_name, [](Channel&) { return nothing(); });
     }
 
     Finished finish() override {
@@ -72,8 +77,9 @@ class HostSum : public BucketSum {
 
   private:
     World& world_;
-    std::span<float> gradients_;
-    std::vector<int> ranks_;
+    std::size_t size_;
+    SumRange sum_;
+    bool beside_devices_;
     int exceptions_;
     std::vector<Work> works_;  // of the step
     std::vector<std::size_t> bytes_;
@@ -84,7 +90,19 @@ class HostSum : public BucketSum {
 
 std::unique_ptr<BucketSum> make_host_sum(World& world, std::span<float> gradients,
                                          std::vector<int> mpi_ranks) {
-    return std::make_unique<HostSum>(world, gradients, std::move(mpi_ranks));
+    const bool beside_devices = !mpi_ranks.empty();
+    const auto sum = [gradients, ranks = std::move(mpi_ranks)](Channel& channel, Range bucket) {
+        const auto values = gradients.subspan(bucket.begin, bucket.size());
+        return ranks.empty() ? reduce(channel, values, add) : sum_among(channel, values, ranks);
+    };
+    return std::make_unique<HostSum>(world, gradients.size(), sum, beside_devices);
+}
+
+std::unique_ptr<BucketSum> make_shared_sum(World& world, std::shared_ptr<const SharedMemory> memory) {
+    const std::size_t size = memory->part(0).size();
+    const auto sum = std::make_shared<SharedSum>(std::move(memory));
+    return std::make_unique<HostSum>(
+        world, size, [sum](Channel& channel, Range bucket) { return sum->add_up(channel, bucket); }, false);
 }
 
 }  // namespace divs::comm

@@ -1,6 +1,7 @@
 #include "divs/comm/world.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -229,6 +230,13 @@ void World::emulate(const WorldOptions::Link& cluster, const WorldOptions::Link&
     Work(impl_->engine.post("emulate", [=](Channel& channel) {
         return change_links(channel, cluster, centre);
     })).wait();
+}
+
+bool World::emulates_links() const noexcept {
+    const WorldOptions& options = impl_->engine.options();
+    return options.emulate_adding > 0 || !options.add ||
+           std::ranges::any_of(std::array{options.emulate_cluster, options.emulate_centre},
+                               [](const auto& link) { return link.latency > 0 || link.bandwidth > 0; });
 }
 
 void World::poll() {

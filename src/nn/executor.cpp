@@ -45,9 +45,9 @@ Executor::Executor(const ModelSpec& spec, Backend& backend, const ArenaLayout& l
         p.values = spans(memory.parameters, layout.parameters, layout.node_parameters[i]);
         p.buffers = spans(memory.buffers, layout.buffers, layout.node_buffers[i]);
         inference_parameters_.push_back(p);
-        p.gradients = spans(memory.gradients, layout.parameters, layout.node_parameters[i]);
         training_parameters_.push_back(std::move(p));
     }
+    place_gradients(memory.gradients);
     announced_.resize(spec.nodes.size());
     std::size_t end = layout.parameter_elements;
     for (std::size_t i = spec.nodes.size(); i-- > 0;) {
@@ -56,6 +56,14 @@ Executor::Executor(const ModelSpec& spec, Backend& backend, const ArenaLayout& l
         announced_[i] = {layout.parameters[range.first].offset, end};
         end = announced_[i].begin;
     }
+}
+
+void Executor::place_gradients(std::shared_ptr<Storage> storage) {
+    forget_plans();
+    memory_.gradients = std::move(storage);
+    for (std::size_t i = 0; i < training_parameters_.size(); ++i)
+        training_parameters_[i].gradients =
+            spans(memory_.gradients, layout_.parameters, layout_.node_parameters[i]);
 }
 
 ExecutionPlan& Executor::plan(int clips, bool training) {

@@ -23,6 +23,7 @@ class Executor {
     // Plans depend on what is frozen: they are made again.
     void forget_plans() noexcept { plans_.clear(); }
     void record_steps(const RecordOptions& options);
+    void place_gradients(std::shared_ptr<Storage> storage);
 
     LossSum step(const Batch& batch, const LossSettings& loss, const Model::GradientReady& ready);
     void empty_step(const Model::GradientReady& ready);

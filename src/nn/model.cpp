@@ -85,6 +85,16 @@ std::span<float> Model::buffers() noexcept {
     return {impl_->memory.buffers->data(), impl_->layout.buffer_elements};
 }
 
+void Model::place_gradients(std::shared_ptr<Storage> storage) {
+    const std::size_t bytes = gradients().size_bytes();
+    if (storage->bytes() < bytes)
+        throw_error<Error>("model {}: {} bytes for gradients, expected {}", impl_->spec.architecture,
+                           storage->bytes(), bytes);
+    impl_->memory.gradients = std::move(storage);
+    impl_->backend->clear(gradients());
+    impl_->executor.place_gradients(impl_->memory.gradients);
+}
+
 const std::vector<ParameterView>& Model::parameter_views() const noexcept {
     return impl_->layout.parameters;
 }

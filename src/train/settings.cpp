@@ -111,6 +111,7 @@ RunSettings read_run(Config& config) {
     run.overlap = section.get("overlap", true);
     run.bucket_mib = section.get("bucket_mib", run.deterministic ? 4.0 : 0.0, 0.0, 65536.0);
     const Section comm = config.section("comm");
+    run.shared_memory = comm.get("shared_memory", run.shared_memory);
     run.nccl = comm.get("nccl", run.nccl);
     run.nccl_start_seconds = comm.get("nccl_start_s", run.nccl_start_seconds, 0.1, 1e6);
     run.checkpoint_steps = section.get("checkpoint_steps", 0, 0);

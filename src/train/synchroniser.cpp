@@ -28,6 +28,19 @@ std::uint64_t hash_values(std::span<const float> values) {
     return hash;
 }
 
+// This rank's part of the memory that the ranks share.
+class SharedGradients final : public nn::Storage {
+  public:
+    explicit SharedGradients(std::shared_ptr<const comm::SharedMemory> memory)
+        : memory_(std::move(memory)), part_(memory_->part(memory_->rank())) {}
+    float* data() noexcept override { return part_.data(); }
+    std::size_t bytes() const noexcept override { return part_.size_bytes(); }
+
+  private:
+    std::shared_ptr<const comm::SharedMemory> memory_;
+    std::span<float> part_;
+};
+
 }  // namespace
 
 void NormReducer::sum(std::span<double> values) {
@@ -53,9 +66,18 @@ Synchroniser::Synchroniser(nn::Model& model, comm::World& world, NormReducer& no
         state_.emplace_back(name, model.backend().allocate(model.parameters().size_bytes()));
 }
 
+// The bits of a deterministic run depend on the number of ranks alone, not on which of them share a host.
+std::shared_ptr<comm::SharedMemory> Synchroniser::share_gradients() {
+    if (!settings_.run.shared_memory || settings_.run.deterministic) return nullptr;
+    auto memory = comm::SharedMemory::make(world_, stream_ ? 0 : model_.gradients().size());
+    if (memory) model_.place_gradients(std::make_shared<SharedGradients>(memory));
+    return memory;
+}
+
 void Synchroniser::choose_path() {
+    const auto shared = share_gradients();
     comm::ChosenSum chosen = comm::choose_sum(world_, model_.gradients(), stream_,
-                                              {settings_.run.nccl, settings_.run.nccl_start_seconds});
+                                              {settings_.run.nccl, settings_.run.nccl_start_seconds, shared});
     const auto& paths = chosen.plan.paths;
     mixed_ = chosen.plan.has_devices() && std::ranges::count(paths, comm::Path::host) > 0;
     const double mib = settings_.run.bucket_mib;

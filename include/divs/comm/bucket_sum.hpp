@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "divs/comm/paths.hpp"
+#include "divs/comm/shared_memory.hpp"
 #include "divs/comm/world.hpp"
 #include "divs/core/device_stream.hpp"
 
@@ -49,9 +50,13 @@ class BucketSum {
 std::unique_ptr<BucketSum> make_host_sum(World& world, std::span<float> gradients,
                                          std::vector<int> mpi_ranks = {});
 
+// Sums in memory that all ranks share: the gradients are this rank's part of it.
+std::unique_ptr<BucketSum> make_shared_sum(World& world, std::shared_ptr<const SharedMemory> memory);
+
 struct SumOptions {
-    bool nccl = true;                 // false: no NCCL, even where it could be used
-    double nccl_start_seconds = 120;  // then NCCL is given up and its ranks are staged
+    bool nccl = true;                                      // false: no NCCL, even where it could be used
+    double nccl_start_seconds = 120;                       // then NCCL is given up and its ranks are staged
+    std::shared_ptr<const SharedMemory> shared = nullptr;  // where the gradients of all ranks lie in it
 };
 
 struct ChosenSum {

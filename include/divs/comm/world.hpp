@@ -115,6 +115,8 @@ class World {
     // benchmarks.
     void emulate(const WorldOptions::Link& cluster, const WorldOptions::Link& centre);
 
+    bool emulates_links() const noexcept;  // from the start on
+
     // What this rank is doing, for the watchdog's line: "video f.mp4 frame 120".
     void describe_activity(std::string text);
 

@@ -152,6 +152,9 @@ class Model {
     std::span<float> parameters() noexcept;  // one flat arena, in layer order
     std::span<float> gradients() noexcept;   // the same layout; padding stays zero
     std::span<float> buffers() noexcept;     // running statistics
+    // The gradients lie there from now on, zeroed: as many elements as gradients() has. Spans of them from
+    // before end.
+    void place_gradients(std::shared_ptr<Storage> storage);
     const std::vector<ParameterView>& parameter_views() const noexcept;
     const std::vector<ParameterView>& buffer_views() const noexcept;
     // Freezes the parameters whose names begin with one of the prefixes (whole parts: "layer1" is not

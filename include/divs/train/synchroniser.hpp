@@ -76,6 +76,7 @@ class Synchroniser {
     void broadcast_state();
 
   private:
+    std::shared_ptr<comm::SharedMemory> share_gradients();
     void choose_path();
     void measure_compute(Stopwatch& watch, double norm_wait, double slowdown);
     void reduce(std::span<double> counts);

@@ -1,4 +1,6 @@
-// Bucketed sums against one sum of the arena.
+// Bucketed sums against one sum of the arena, as messages and in memory that the ranks share.
+#include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "divs/comm/bucket_tuner.hpp"
@@ -9,6 +11,7 @@
 
 using divs::comm::BucketReducer;
 using divs::comm::Range;
+using divs::comm::SharedMemory;
 using divs::test::world;
 
 namespace {
@@ -30,15 +33,38 @@ std::vector<float> total(std::size_t size, std::uint64_t step) {
     return sums;
 }
 
+// An arena and the way in which it is summed.
+struct Summed {
+    Summed(std::size_t size, bool share) : own(share ? 0 : size) {
+        if (share) memory = SharedMemory::make(world(), size);
+        arena = memory ? memory->part(world().rank()) : std::span(own);
+    }
+    std::unique_ptr<divs::comm::BucketSum> make_sum() const {
+        return memory ? divs::comm::make_shared_sum(world(), memory)
+                      : divs::comm::make_host_sum(world(), arena);
+    }
+    std::vector<float> own;
+    std::shared_ptr<SharedMemory> memory;
+    std::span<float> arena;
+};
+
+bool can_share() {
+    return world().size() > 1 && !world().emulates_links();
+}
+
 }  // namespace
 
 TEST_CASE("buckets that are summed while others fill give the sum of the arena") {
-    const bool overlap = GENERATE(true, false);
+    const bool overlap = GENERATE(true, false), share = GENERATE(false, true);
+    if (share && !can_share()) return;
     const std::size_t size = 100000;
     std::vector<std::size_t> starts;
     for (std::size_t s = 0; s < size; s += 1600) starts.push_back(s);
-    std::vector<float> arena(size);
-    BucketReducer reducer(world(), arena, divs::comm::plan_buckets(starts, size, 40000, 10000), overlap);
+    const Summed summed(size, share);
+    REQUIRE(share == (summed.memory != nullptr));
+    const std::span<float> arena = summed.arena;
+    BucketReducer reducer(world(), summed.make_sum(), divs::comm::plan_buckets(starts, size, 40000, 10000),
+                          overlap);
     for (std::uint64_t step = 0; step < 6; ++step) {
         if (step == 3) reducer.replan(divs::comm::plan_buckets(starts, size, 170000, 6400));
         const auto mine = gradients_of(world().rank(), size, step);
@@ -56,7 +82,7 @@ TEST_CASE("buckets that are summed while others fill give the sum of the arena")
         // What nobody announced (frozen layers) is summed too.
         std::copy_n(mine.begin(), low, arena.begin());
         const double exposed = reducer.finish();
-        CHECK((arena == total(size, step)));
+        CHECK(std::ranges::equal(arena, total(size, step)));
         CHECK(exposed >= 0);
         CHECK(reducer.timings().size() == reducer.buckets().size());
         std::size_t bytes = 0;
@@ -68,6 +94,49 @@ TEST_CASE("buckets that are summed while others fill give the sum of the arena")
         CHECK(bytes == size * sizeof(float));
         CHECK(reducer.busy_seconds() == Approx(busy));
     }
+}
+
+TEST_CASE("sums in shared memory are those of the ranks in order, to the bit, wherever buckets are cut") {
+    if (!can_share()) return;
+    const int size = world().size(), rank = world().rank();
+    const auto memory = SharedMemory::make(world(), 5000);
+    REQUIRE(memory);
+    CHECK(memory->ranks() == size);
+    const std::span<float> arena = memory->part(rank);
+    CHECK(std::ranges::all_of(arena, [](float value) { return value == 0; }));
+    const auto value = [](int r, std::size_t i) {
+        return static_cast<float>(
+            divs::Random(7, divs::Stream::test, static_cast<std::uint64_t>(r)).normal(i));
+    };
+    std::vector<float> expected(arena.size());
+    for (std::size_t i = 0; i < arena.size(); ++i) {
+        expected[i] = value(0, i);
+        for (int r = 1; r < size; ++r) expected[i] += value(r, i);
+    }
+    // Shorter than there are ranks, one cache line, a little more, and what is left.
+    const std::vector<Range> buckets{{4999, 5000}, {4996, 4999}, {4980, 4996},
+                                     {4963, 4980}, {31, 4963},   {0, 31}};
+    const auto sum = divs::comm::make_shared_sum(world(), memory);
+    const auto sent = world().bytes().bytes(divs::Tier::cluster);
+    for (int step = 0; step < 3; ++step) {
+        for (std::size_t i = 0; i < arena.size(); ++i) arena[i] = value(rank, i);
+        for (const Range& bucket : buckets) sum->post(bucket);
+        sum->join();
+        CHECK(std::ranges::equal(arena, expected));
+        CHECK(sum->finish().timings.size() == buckets.size());
+    }
+    // Each element goes from all ranks but one to the one that adds it up, and back.
+    std::int64_t bytes = static_cast<std::int64_t>(world().bytes().bytes(divs::Tier::cluster) - sent);
+    world().sum(std::span(&bytes, 1)).wait();
+    CHECK(bytes == std::int64_t{3} * 2 * (size - 1) * 5000 * 4);
+}
+
+TEST_CASE("memory is shared by all ranks or by none") {
+    const auto elements = static_cast<std::size_t>(world().rank());
+    CHECK(SharedMemory::make(world(), 0) == nullptr);
+    CHECK(SharedMemory::make(world(), world().rank() == 0 ? 0 : 64) == nullptr);
+    CHECK((SharedMemory::make(world(), 64 + elements) == nullptr));
+    CHECK((SharedMemory::make(world(), 64) != nullptr) == can_share());
 }
 
 TEST_CASE("a synchronised norm's sum between two buckets does not disturb them") {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <barrier>
 #include <limits>
 #include <mutex>
@@ -253,6 +254,25 @@ TEST_CASE("two ranks with synchronised norms compute what one computes, at any s
     check_two_ranks(smooth(spec), "reference", 2, 1e-4);
 }
 
+TEST_CASE("gradients lie where they are placed, from a model's first step or a later one") {
+    const ModelSpec spec = small_model("residual", 11, 3);
+    const Clips clips(spec, 3, 12);
+    for (const std::string on : {"reference", "cpu"}) {
+        Model stays = make(spec, on, 4), moves = make(spec, on, 4);
+        for (int i = 0; i < 2; ++i) {
+            const auto storage = moves.backend().allocate(moves.gradients().size_bytes());
+            std::ranges::fill(std::span(storage->data(), moves.gradients().size()), 3.0F);
+            moves.place_gradients(storage);
+            CHECK(moves.gradients().data() == storage->data());
+            CHECK(std::ranges::all_of(moves.gradients(), [](float value) { return value == 0; }));
+            const StepResult expected = step(stays, clips.all()), got = step(moves, clips.all());
+            CHECK(got.gradients == expected.gradients);
+            check_announced(got);
+        }
+        CHECK_THROWS_WITH(moves.place_gradients(moves.backend().allocate(64)), ContainsSubstring("expected"));
+    }
+}
+
 TEST_CASE("frozen parameters have zero gradients, the others keep theirs") {
     const ModelSpec spec = small_model("residual", 16, 2);
     const Clips clips(spec, 3, 6);
@@ -277,7 +297,8 @@ TEST_CASE("frozen parameters have zero gradients, the others keep theirs") {
         CHECK(step(model, clips.all()).gradients == expected.gradients);
     }
     Model model = make(spec, "cpu");
-    CHECK_THROWS_WITH(model.freeze({"branhc"}), ContainsSubstring("'branhc'") && ContainsSubstring("did you mean 'branch'"));
+    CHECK_THROWS_WITH(model.freeze({"branhc"}),
+                      ContainsSubstring("'branhc'") && ContainsSubstring("did you mean 'branch'"));
     CHECK_THROWS_AS(model.freeze({"bran"}), divs::ConfigError);
 }
 
