@@ -58,7 +58,7 @@ ChosenSum choose_sum(World& world, std::span<float> gradients, std::shared_ptr<D
                      const SumOptions& options) {
     if (options.shared)
         return {make_shared_sum(world, options.shared),
-                {std::vector(static_cast<std::size_t>(world.size()), Path::host), {}, {}, {}, 0}};
+                plan_paths(std::vector<Place>(static_cast<std::size_t>(world.size())))};
     std::shared_ptr<const NcclLibrary> library;
     std::vector<Place> places;
     for (const auto& packed :
