@@ -30,6 +30,7 @@ const Banks::Bank& Banks::of(const Picture& picture, std::size_t channel, const 
     if (kept.geometry == geometry && !kept.bank.across.windows.empty()) return kept.bank;
     kept.bank.across = with_equal_windows(
         triangle_filter(geometry.width, geometry.x, geometry.across, width_, view.flip), geometry.width);
+    kept.bank.rows = RowFilter(kept.bank.across, geometry.width, *kernels_);
     kept.bank.down = triangle_filter(geometry.height, geometry.y, geometry.down, height_, false);
     kept.geometry = geometry;
     return kept.bank;

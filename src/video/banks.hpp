@@ -5,16 +5,19 @@
 
 #include "filter.hpp"
 #include "picture.hpp"
+#include "row_filter.hpp"
 
 namespace divs::video {
 
 class Banks {
   public:
-    // Pictures are shown as (height, width).
-    Banks(int width, int height) : width_(width), height_(height) {}
+    // Pictures are shown as (height, width). `kernels`: who filters their rows.
+    Banks(int width, int height, const PixelKernels& kernels = pixel_kernels())
+        : width_(width), height_(height), kernels_(&kernels) {}
 
     struct Bank {
         FilterBank across;  // windows of one length
+        RowFilter rows;     // the same, laid out
         FilterBank down;
     };
     // Valid until the next call for a channel of the same kind: the first, or one of the others.
@@ -35,6 +38,7 @@ class Banks {
         Bank bank;
     };
     int width_, height_;
+    const PixelKernels* kernels_;
     std::array<Kept, 2> kept_;
 };
 

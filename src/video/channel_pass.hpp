@@ -5,6 +5,7 @@
 
 #include "filter.hpp"
 #include "picture.hpp"
+#include "row_filter.hpp"
 
 namespace divs::video {
 
@@ -12,6 +13,7 @@ struct ChannelPass {
     Channel channel;
     const FilterBank* down = nullptr;    // one window a row of the output
     const FilterBank* across = nullptr;  // one window a column; all equally long
+    const RowFilter* rows = nullptr;     // the same, laid out
 };
 
 // Of a picture's one or three channels; where there is one, the others are at 128 everywhere.

@@ -2,7 +2,7 @@
 
 #include "av.hpp"
 #include "banks.hpp"
-#include "block_converter.hpp"
+#include "row_converter.hpp"
 #include "steep_converter.hpp"
 
 namespace divs::video {
@@ -13,7 +13,7 @@ struct Converter::Impl {
     int width, height;
     Banks banks;
     PictureReader reader;
-    BlockConverter block;
+    RowConverter rows;
     SteepConverter steep;
 
     Passes passes_for(const Picture& picture, const View& view) {
@@ -24,7 +24,7 @@ struct Converter::Impl {
         passes.height = static_cast<std::size_t>(height);
         for (std::size_t c = 0; c < static_cast<std::size_t>(picture.channels); ++c) {
             const Banks::Bank& chosen = banks.of(picture, c, view);
-            passes.of[c] = {picture.channel[c], &chosen.down, &chosen.across};
+            passes.of[c] = {picture.channel[c], &chosen.down, &chosen.across, &chosen.rows};
         }
         return passes;
     }
@@ -43,8 +43,8 @@ void Converter::convert(const AVFrame& frame, const View& view, std::span<std::u
     if (rgb.size() != width * height * 3)
         throw_error<Error>("a buffer of {} bytes for {}x{} RGB pixels", rgb.size(), width, height);
     const Passes passes = impl_->passes_for(impl_->reader.read(frame), view);
-    if (BlockConverter::suits(passes))
-        impl_->block.convert(passes, rgb);
+    if (RowConverter::suits(passes))
+        impl_->rows.convert(passes, rgb);
     else
         impl_->steep.convert(passes, rgb);
 }

@@ -9,7 +9,10 @@ namespace divs::video {
 class DeviceConverter {
   public:
     DeviceConverter(DevicePictures& device, int width, int height)
-        : converter_(device.make_converter()), banks_(width, height), width_(width), height_(height) {}
+        : converter_(device.make_converter()),
+          banks_(width, height, plain_pixel_kernels()),
+          width_(width),
+          height_(height) {}
 
     // To the (height, width, 3) bytes of `to` from `offset` on. The frame must be convertible_on_device().
     void convert(const AVFrame& frame, const View& view, Pixels& to, std::size_t offset);

@@ -6,7 +6,7 @@
 namespace divs::video {
 namespace {
 
-// Rounds weights to units of 2^-16 so that the sum of the first n is never off by more than half a unit: the
+// Rounds weights to units of 2^-15 so that the sum of the first n is never off by more than half a unit: the
 // errors neither add up nor shift the brightness.
 void append_fixed(const std::vector<double>& weights, std::vector<std::uint16_t>& fixed) {
     double sum = 0;
@@ -14,8 +14,8 @@ void append_fixed(const std::vector<double>& weights, std::vector<std::uint16_t>
     for (const double weight : weights) {
         sum += weight;
         const long now =
-            &weight == &weights.back() ? 65536L : std::clamp(std::lround(sum * 65536), before, 65536L);
-        fixed.push_back(static_cast<std::uint16_t>(std::min(now - before, 65535L)));
+            &weight == &weights.back() ? 32768L : std::clamp(std::lround(sum * 32768), before, 32768L);
+        fixed.push_back(static_cast<std::uint16_t>(2 * std::min(now - before, 32767L)));
         before = now;
     }
 }

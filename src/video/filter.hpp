@@ -13,8 +13,8 @@ struct FilterBank {
     using Window = FilterWindow;
     std::vector<Window> windows;
     std::vector<float> weights;        // each window's sum to 1
-    std::vector<std::uint16_t> fixed;  // the same in units of 2^-16: each window's sum to exactly 2^16, or to
-                                       // 2^16 - 1 where one sample has it all
+    std::vector<std::uint16_t> fixed;  // the same in units of 2^-16, all even: each window's sum to exactly
+                                       // 2^16, or to 2^16 - 2 where one sample has it all
     std::int32_t most = 0;             // samples in the longest window
 };
 

@@ -4,41 +4,56 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "divs/core/device_pictures.hpp"
+
 namespace divs::video {
 
-// Output rows that are worked on side by side: the inner loops run down a column of so many.
-inline constexpr std::size_t block_rows = 32;
+// Source rows that are filtered side by side: what says which samples an output takes is read once for all.
+inline constexpr std::size_t rows_at_once = 4;
+
+// Rows of outputs are worked on in units of so many: their buffers hold whole ones.
+inline constexpr std::size_t row_unit = 128;
+
+// How the samples of a row are brought to their outputs, as one kind of processor wants it (row_filter.cpp).
+struct RowPlan {
+    std::size_t width = 0;  // outputs
+    // As it is defined: windows of `taps` samples, weights in 2^-16.
+    const FilterWindow* windows = nullptr;
+    const std::uint16_t* weights = nullptr;
+    std::size_t taps = 0;
+    // In registers: each group of outputs has `steps` steps.
+    std::size_t groups = 0, steps = 0, pieces = 0;
+    const std::uint32_t* begin = nullptr;  // first byte of a register of samples
+    const std::uint8_t* index = nullptr;   // where the samples of a step lie in it
+    const std::uint64_t* from = nullptr;   // which of them lie in which piece
+    const std::uint8_t* factors = nullptr;
+};
 
 struct PixelKernels {
     const char* name;
 
-    // out[i] = sum over k < count of weights[k] * rows[k][i], for i < n. weights in 2^-16, out in 2^-8
-    // levels. Samples 0, 2, 4, ... come first, then from out[half] on samples 1, 3, 5, ...; half >= (n + 1)
-    // / 2.
-    void (*weigh)(const std::uint8_t* const* rows, const std::uint16_t* weights, int count, std::size_t n,
-                  std::size_t half, std::uint16_t* out);
+    // Bytes that are moved at once among each other, and as many outputs a group as they give: 0 where rows
+    // are filtered as it is defined, sample by sample.
+    std::size_t register_bytes;
 
-    // (block_rows, pitch) as weigh() leaves it, its first `pairs` even and odd samples -> (2 * pairs,
-    // block_rows). pairs is a multiple of 8; pitch >= 2 * half.
-    void (*turn)(const std::uint16_t* in, std::size_t pitch, std::size_t half, std::size_t pairs,
+    // out[i] = sum over k < taps of weights[k] * row[first + k], rounded, in 2^-8 levels; of rows_at_once
+    // rows. `ahead`: rows that will come next, to be fetched meanwhile: they are too short for the processor
+    // to see in time that they are read in order.
+    void (*across)(const RowPlan& plan, const std::uint8_t* const* rows, const std::uint8_t* const* ahead,
+                   std::uint16_t* const* out);
+
+    // out[i] = sum over k < count of weights[k] * rows[k][i], less 128 levels (signed), for i < n, a multiple
+    // of row_unit. weights in 2^-16.
+    void (*down)(const std::uint16_t* const* rows, const std::uint16_t* weights, int count, std::size_t n,
                  std::uint16_t* out);
 
-    // One output column: out[r] = sum over k < count of weights[k] * columns[k * step][r].
-    void (*across)(const std::uint16_t* columns, std::size_t step, const std::uint16_t* weights, int count,
-                   std::uint16_t* out);
-
-    // n columns of three channels, each (n, block_rows) in 2^-8 levels -> (n, 3, block_rows) of levels,
-    // rounded. map: rows of (a, b, c, 1) -> R, G, B. The first is for maps whose factors are below 4 and
-    // whose sums stay within +-1000 levels.
+    // n values of three channels, as down() leaves them -> (n, 3) levels, rounded. Reads whole row_units.
+    // map: rows of (a, b, c, 1) -> R, G, B. The first is for maps whose factors are below 4 and whose sums
+    // stay within +-1000 levels.
     void (*colour)(const float (*map)[4], const std::uint16_t* a, const std::uint16_t* b,
                    const std::uint16_t* c, std::size_t n, std::uint8_t* out);
     void (*colour_widely)(const float (*map)[4], const std::uint16_t* a, const std::uint16_t* b,
                           const std::uint16_t* c, std::size_t n, std::uint8_t* out);
-
-    // (n, block_rows) -> the first `rows` rows of (block_rows, n), `pitch` bytes apart. `in` has room for n
-    // rounded up to a multiple of 16 columns.
-    void (*turn_bytes)(const std::uint8_t* in, std::size_t n, std::size_t rows, std::size_t pitch,
-                       std::uint8_t* out);
 };
 
 // Sets compiled for more than the least that the program runs on, best first, ended by nullptr: only those

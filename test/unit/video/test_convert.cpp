@@ -4,7 +4,7 @@ extern "C" {
 }
 
 #include "divs/core/error.hpp"
-#include "pixel_kernels.hpp"
+#include "row_filter.hpp"
 #include "support/catch.hpp"
 #include "unit/video/convert_oracle.hpp"
 
@@ -232,7 +232,7 @@ TEST_CASE("every kind of processor gets the same pixels") {
         return out;
     };
     auto words = [&](std::size_t n) {
-        std::vector<std::uint16_t> out(n);
+        AlignedBuffer<std::uint16_t> out((n + row_unit - 1) / row_unit * row_unit);
         for (auto& v : out) v = static_cast<std::uint16_t>(random.below(draw++, 65281));
         return out;
     };
@@ -240,48 +240,57 @@ TEST_CASE("every kind of processor gets the same pixels") {
     for (const PixelKernels* const* set = special_pixel_kernels(); *set; ++set) {
         const PixelKernels& special = **set;
         INFO(special.name);
-        for (const std::size_t n : {1UL, 2UL, 15UL, 64UL, 129UL, 333UL}) {
-            const std::size_t half = (n / 2 + 32) / 32 * 32;
-            for (int count = 1; count <= 48; count += 1 + count / 4) {
+        for (const auto& [source, out] :
+             {std::pair(1, 1), std::pair(3, 7), std::pair(15, 16), std::pair(40, 33), std::pair(64, 64),
+              std::pair(65, 17), std::pair(160, 224), std::pair(333, 61), std::pair(500, 111),
+              std::pair(640, 224), std::pair(700, 37), std::pair(1920, 224), std::pair(2000, 50)})
+            for (const bool flip : {false, true}) {
+                const double begin = random.uniform(draw++, 0, 0.3 * source);
+                const FilterBank bank = with_equal_windows(
+                    triangle_filter(source, begin, random.uniform(draw++, 0.5, 1) * (source - begin), out,
+                                    flip),
+                    source);
+                const RowFilter filter(bank, source, special), as_defined(bank, source, plain);
+                // Nothing behind a row's end may be read, or counted.
                 std::vector<std::vector<std::uint8_t>> rows;
-                std::vector<const std::uint8_t*> at;
-                std::vector<std::uint16_t> weights(static_cast<std::size_t>(count),
-                                                   static_cast<std::uint16_t>(65535 / count));
-                for (int k = 0; k < count; ++k) rows.push_back(bytes(n));
-                for (const auto& row : rows) at.push_back(row.data());
-                std::vector<std::uint16_t> a(2 * half), b(2 * half);
-                plain.weigh(at.data(), weights.data(), count, n, half, a.data());
-                special.weigh(at.data(), weights.data(), count, n, half, b.data());
-                REQUIRE(a == b);
-                const auto columns = words(static_cast<std::size_t>(count) * 3 * block_rows);
-                std::vector<std::uint16_t> p(block_rows), q(block_rows);
-                plain.across(columns.data(), 3, weights.data(), count, p.data());
-                special.across(columns.data(), 3, weights.data(), count, q.data());
-                REQUIRE(p == q);
+                std::array<const std::uint8_t*, rows_at_once> in;
+                std::array<std::uint16_t*, rows_at_once> to, expected;
+                const auto width = static_cast<std::size_t>(out);
+                auto a = words(rows_at_once * (width + row_unit)), b = words(a.size());
+                for (std::size_t r = 0; r < rows_at_once; ++r) {
+                    rows.push_back(bytes(filter.least_bytes()));
+                    in[r] = rows[r].data();
+                    to[r] = a.data() + r * (width / row_unit + 1) * row_unit;
+                    expected[r] = b.data() + r * (width / row_unit + 1) * row_unit;
+                }
+                special.across(filter.plan(), in.data(), in.data(), to.data());
+                plain.across(as_defined.plan(), in.data(), in.data(), expected.data());
+                CAPTURE(source, out, flip);
+                for (std::size_t r = 0; r < rows_at_once; ++r)
+                    REQUIRE(std::equal(to[r], to[r] + width, expected[r]));
             }
-            const auto block = words(block_rows * (2 * half + 32));
-            std::vector<std::uint16_t> a(2 * half * block_rows), b(a.size());
-            plain.turn(block.data(), 2 * half + 32, half, half, a.data());
-            special.turn(block.data(), 2 * half + 32, half, half, b.data());
+        for (int count = 1; count <= 48; count += 1 + count / 4) {
+            std::vector<AlignedBuffer<std::uint16_t>> rows;
+            std::vector<const std::uint16_t*> at;
+            const std::vector<std::uint16_t> weights(static_cast<std::size_t>(count),
+                                                     static_cast<std::uint16_t>(65535 / count));
+            for (int k = 0; k < count; ++k) rows.push_back(words(2 * row_unit));
+            for (const auto& row : rows) at.push_back(row.data());
+            AlignedBuffer<std::uint16_t> a(2 * row_unit), b(2 * row_unit);
+            plain.down(at.data(), weights.data(), count, a.size(), a.data());
+            special.down(at.data(), weights.data(), count, b.size(), b.data());
             REQUIRE(a == b);
-            const auto u = words(n * block_rows), v = words(n * block_rows), w = words(n * block_rows);
+        }
+        for (const std::size_t n : {1UL, 2UL, 15UL, 16UL, 21UL, 22UL, 31UL, 33UL, 64UL, 129UL, 333UL}) {
+            const auto u = words(n), v = words(n), w = words(n);
             float map[3][4];
             for (auto& row : map)
                 for (float& m : row) m = static_cast<float>(random.uniform(draw++, -2, 2));
-            std::vector<std::uint8_t> c(3 * n * block_rows), d(c.size());
+            std::vector<std::uint8_t> a(3 * n), b(3 * n);
             for (const auto colour : {&PixelKernels::colour, &PixelKernels::colour_widely}) {
-                (plain.*colour)(map, u.data(), v.data(), w.data(), n, c.data());
-                (special.*colour)(map, u.data(), v.data(), w.data(), n, d.data());
-                REQUIRE(c == d);
-            }
-            const auto in = bytes((n + 15) / 16 * 16 * block_rows);
-            for (const std::size_t lines : {1UL, 16UL, 31UL, 32UL}) {
-                std::vector<std::uint8_t> e(n * lines), f(n * lines);
-                plain.turn_bytes(in.data(), n, lines, n, e.data());
-                special.turn_bytes(in.data(), n, lines, n, f.data());
-                REQUIRE(e == f);
-                for (std::size_t x = 0; x < n; ++x)
-                    REQUIRE(e[(lines - 1) * n + x] == in[x * block_rows + lines - 1]);
+                (plain.*colour)(map, u.data(), v.data(), w.data(), n, a.data());
+                (special.*colour)(map, u.data(), v.data(), w.data(), n, b.data());
+                REQUIRE(a == b);
             }
         }
     }
