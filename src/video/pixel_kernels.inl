@@ -56,20 +56,31 @@ struct ColourRow {
         // Half a level to round, and half a unit for what each of three products loses.
         rest = SignedWords{} + nearest(32 * middle + 16 + 1.5F);
     }
-    SignedWords levels(SignedWords a, SignedWords b, SignedWords c) const {
-        return (rest + upper_products(a, factor[0]) + upper_products(b, factor[1]) +
-                upper_products(c, factor[2])) >>
-               5;
-    }
 };
 
-void colour(const float (*map)[4], const u16* a, const u16* b, const u16* c, std::size_t n, u8* out) {
-    const ColourRow red(map[0]), green(map[1]), blue(map[2]);
+// `as_broadcast`: luma goes alike into all, the others are no part of R or of B.
+template <bool as_broadcast>
+void colour_by(const ColourRow* rows, const u16* a, const u16* b, const u16* c, std::size_t n, u8* out) {
     for (std::size_t i = 0; i < n; i += words) {
         const SignedWords p = load<SignedWords>(a + i), q = load<SignedWords>(b + i),
                           s = load<SignedWords>(c + i);
-        store_pixels(red.levels(p, q, s), green.levels(p, q, s), blue.levels(p, q, s), n - i, out + 3 * i);
+        SignedWords levels[3];
+        const SignedWords luma = upper_products(p, rows[0].factor[0]);
+        for (int k = 0; k < 3; ++k) {
+            levels[k] = rows[k].rest + (as_broadcast ? luma : upper_products(p, rows[k].factor[0]));
+            if (!as_broadcast || k != 0) levels[k] += upper_products(q, rows[k].factor[1]);
+            if (!as_broadcast || k != 2) levels[k] += upper_products(s, rows[k].factor[2]);
+            levels[k] >>= 5;
+        }
+        store_pixels(levels[0], levels[1], levels[2], n - i, out + 3 * i);
     }
+}
+
+void colour(const float (*map)[4], const u16* a, const u16* b, const u16* c, std::size_t n, u8* out) {
+    const ColourRow rows[] = {ColourRow(map[0]), ColourRow(map[1]), ColourRow(map[2])};
+    const bool as_broadcast =
+        map[0][0] == map[1][0] && map[1][0] == map[2][0] && map[0][1] == 0 && map[2][2] == 0;
+    (as_broadcast ? colour_by<true> : colour_by<false>)(rows, a, b, c, n, out);
 }
 
 void colour_widely(const float (*map)[4], const u16* a, const u16* b, const u16* c, std::size_t n, u8* out) {

@@ -37,15 +37,16 @@ namespace divs::video {
 namespace {
 
 void across(const RowPlan& plan, const u8* const* rows, const u8* const*, u16* const* out) {
-    for (std::size_t r = 0; r < rows_at_once; ++r)
-        for (std::size_t i = 0; i < plan.width; ++i) {
-            const u8* row = rows[r] + plan.windows[i].first;
-            const u16* weights = plan.weights + plan.windows[i].offset;
-            std::uint32_t sum = 128;
-            for (std::size_t k = 0; k < plan.taps; ++k)
-                sum += static_cast<std::uint32_t>(weights[k]) * row[k];
-            out[r][i] = static_cast<u16>(sum >> 8);
-        }
+    for (std::size_t i = 0; i < plan.width; ++i) {
+        const auto first = static_cast<std::size_t>(plan.windows[i].first);
+        const u16* weights = plan.weights + plan.windows[i].offset;
+        std::uint32_t sum[rows_at_once];
+        for (std::uint32_t& s : sum) s = 128;
+        for (std::size_t k = 0; k < plan.taps; ++k)
+            for (std::size_t r = 0; r < rows_at_once; ++r)
+                sum[r] += static_cast<std::uint32_t>(weights[k]) * rows[r][first + k];
+        for (std::size_t r = 0; r < rows_at_once; ++r) out[r][i] = static_cast<u16>(sum[r] >> 8);
+    }
 }
 
 }  // namespace
