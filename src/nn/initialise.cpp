@@ -37,7 +37,7 @@ struct Filler {
     }
 };
 
-using Views = std::span<const ParameterView>;  // of one node: weight, then bias if any
+using Views = std::span<const ParameterView>;  // of one node, in the order of parameter_shapes()
 
 void fill(const Conv2d& op, Views views, const Filler& filler) {
     const std::vector<int>& dims = views[0].dims;  // (O, I / groups, KH, KW)
@@ -56,6 +56,11 @@ void fill(const Linear& op, Views views, const Filler& filler, bool small) {
     }
     if (op.bias && small) filler.constant(views[1], 0);
     if (op.bias && !small) filler.uniform(views[1], bound);
+}
+
+void fill(const Lstm& op, Views views, const Filler& filler) {
+    for (const ParameterView& view : views)
+        filler.uniform(view, 1 / std::sqrt(static_cast<double>(op.hidden)));
 }
 
 void fill(const BatchNorm& op, Views views, const Filler& filler, const InitialiseOptions& options) {
@@ -80,6 +85,7 @@ void fill_initial(const ModelSpec& spec, const ArenaLayout& layout, std::uint64_
         if (const auto* conv = std::get_if<Conv2d>(&op)) fill(*conv, views, filler);
         if (const auto* linear = std::get_if<Linear>(&op))
             fill(*linear, views, filler, spec.architecture == "mobilenet_v2");
+        if (const auto* lstm = std::get_if<Lstm>(&op)) fill(*lstm, views, filler);
         if (const auto* norm = std::get_if<BatchNorm>(&op)) fill(*norm, views, filler, options);
     }
     fill_buffers(layout, buffers);

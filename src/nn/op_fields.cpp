@@ -11,7 +11,8 @@ namespace divs::nn {
 namespace {
 
 constexpr std::array<std::string_view, std::variant_size_v<Op>> words{
-    "conv", "norm", "activate", "add", "pool", "adaptive_pool", "linear", "dropout", "shift", "frame_mean"};
+    "conv",   "norm",    "activate", "add",        "pool", "adaptive_pool",
+    "linear", "dropout", "shift",    "frame_mean", "lstm"};
 
 template <std::size_t... I>
 Op make(std::string_view word, std::index_sequence<I...>) {

@@ -50,6 +50,9 @@ void visit_fields(Operation& op, Visitor&& visit) {
         visit("divisor", op.divisor);
     } else if constexpr (std::is_same_v<T, FrameMean>) {
         visit("frames", op.frames);
+    } else if constexpr (std::is_same_v<T, Lstm>) {
+        visit("frames", op.frames);
+        visit("out", op.hidden);
     }
 }
 

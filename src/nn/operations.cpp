@@ -107,6 +107,12 @@ Shape shape_of(const FrameMean& op, const std::vector<Shape>& inputs) {
     return {inputs[0].n / op.frames, inputs[0].h, inputs[0].w, inputs[0].c};
 }
 
+Shape shape_of(const Lstm& op, const std::vector<Shape>& inputs) {
+    expect_clips("lstm", inputs[0], op.frames);
+    if (op.hidden < 1) throw_error<ConfigError>("lstm: {} outputs, expected at least 1", op.hidden);
+    return {inputs[0].n, 1, 1, op.hidden};
+}
+
 }  // namespace
 
 std::size_t ParameterShape::size() const noexcept {
@@ -116,8 +122,8 @@ std::size_t ParameterShape::size() const noexcept {
 
 std::string_view kind_name(const Op& op) noexcept {
     static constexpr std::array<std::string_view, std::variant_size_v<Op>> names{
-        "conv2d", "batchnorm", "activate",       "add",       "pool", "adaptive_average_pool",
-        "linear", "dropout",   "temporal_shift", "frame_mean"};
+        "conv2d", "batchnorm", "activate",       "add",        "pool", "adaptive_average_pool",
+        "linear", "dropout",   "temporal_shift", "frame_mean", "lstm"};
     return names[op.index()];
 }
 
@@ -154,6 +160,12 @@ std::vector<ParameterShape> parameter_shapes(const Op& op, const std::vector<Sha
     } else if (std::holds_alternative<BatchNorm>(op)) {
         shapes.push_back({"weight", {in.c}, false});
         shapes.push_back({"bias", {in.c}, false});
+    } else if (std::holds_alternative<Lstm>(op)) {
+        const int gates = 4 * out.c;
+        shapes.push_back({"weight_ih_l0", {gates, in.c * in.h * in.w}, true});
+        shapes.push_back({"weight_hh_l0", {gates, out.c}, true});
+        shapes.push_back({"bias_ih_l0", {gates}, false});
+        shapes.push_back({"bias_hh_l0", {gates}, false});
     }
     return shapes;
 }
@@ -169,7 +181,9 @@ double multiply_adds(const Op& op, const std::vector<Shape>& inputs) {
     const Shape& in = inputs[0];
     if (const auto* conv = std::get_if<Conv2d>(&op))
         return static_cast<double>(out.size()) * (in.c / conv->groups) * conv->kernel_h * conv->kernel_w;
-    if (std::holds_alternative<Linear>(op)) return static_cast<double>(out.size()) * in.h * in.w * in.c;
+    const double features = static_cast<double>(in.h) * in.w * in.c;
+    if (std::holds_alternative<Linear>(op)) return static_cast<double>(out.size()) * features;
+    if (std::holds_alternative<Lstm>(op)) return 4 * static_cast<double>(out.size()) * (features + out.c);
     return 0;
 }
 

@@ -68,6 +68,7 @@ void check_inputs(const ModelSpec& spec, std::size_t i) {
 int clip_frames(const Op& op) {  // of the operations that look across a clip, else 0
     if (const auto* shift = std::get_if<TemporalShift>(&op)) return shift->frames;
     if (const auto* mean = std::get_if<FrameMean>(&op)) return mean->frames;
+    if (const auto* lstm = std::get_if<Lstm>(&op)) return lstm->frames;
     return 0;
 }
 

@@ -178,6 +178,7 @@ void complete(Op& op, const Line& line, const ModelSize& size) {
     if (auto* norm = std::get_if<BatchNorm>(&op); norm && line.from.size() == 2) norm->residual = true;
     if (auto* shift = std::get_if<TemporalShift>(&op)) shift->frames = size.frames;
     if (auto* mean = std::get_if<FrameMean>(&op)) mean->frames = size.frames;
+    if (auto* lstm = std::get_if<Lstm>(&op)) lstm->frames = size.frames;
 }
 
 Op read_op(const Line& line, const ModelSize& size, const Place& place) {

@@ -45,16 +45,27 @@ std::vector<std::string> zoo_names();
 
 // The text form, one operation a line:
 //
-//   line      = [ [ NAME "=" ] OPERATION { FLAG | KEY "=" VALUE } [ "from=" NAME { "," NAME } ] ] [ "#"
-//   comment ]
+//   line = [ [ NAME "=" ] OPERATION { FLAG | KEY "=" VALUE } [ "from=" NAME { "," NAME } ] ]
+//          [ "#" comment ]
 //
-//   conv      out=N kernel=N|HxW stride=N|HxW pad=N|HxW dilation=N|HxW groups=N bias
-//   norm      relu|relu6 epsilon=X momentum=X         batch norm; with two inputs the second is added before
-//   the relu relu, relu6 add       relu|relu6                              from=a,b maxpool, avgpool
-//   kernel=N|HxW stride=N|HxW (default: the kernel) pad=N|HxW adaptive_pool      out=N|HxW (default 1: the
-//   mean over the image) linear    out=N|classes bias=false                of the flattened (C, H, W) dropout
-//   rate=X shift     divisor=N                               temporal shift between the frames of a clip
-//   frame_mean                                        the mean over the frames of a clip
+//   conv           out=N kernel=N|HxW stride=N|HxW pad=N|HxW dilation=N|HxW groups=N bias
+//   norm           relu|relu6 epsilon=X momentum=X
+//                    batch norm; with two inputs (from=a,b) the second is added before the relu
+//   relu, relu6
+//   add            relu|relu6
+//                    the sum of two inputs (from=a,b)
+//   maxpool        kernel=N|HxW stride=N|HxW pad=N|HxW
+//   avgpool        the same; the stride is the kernel where it is not given
+//   adaptive_pool  out=N|HxW
+//                    averages down to this size; without it to 1: the mean over the image
+//   linear         out=N|classes bias=false
+//                    of the flattened (C, H, W)
+//   dropout        rate=X
+//   shift          divisor=N
+//                    temporal shift between the frames of a clip
+//   lstm           out=N
+//                    long short-term memory of N numbers along a clip; gives them for every frame
+//   frame_mean     the mean over the frames of a clip
 //
 // A line reads the line before it (the first one reads the model's input) unless `from` names others; `input`
 // is the model's input. A line without a name is called after its operation and its line: "conv7". Where a
@@ -145,8 +156,8 @@ class Model {
     Backend& backend() noexcept;
 
     // Convolutions: He, fan out, or fan in where they have a bias and so no norm behind them (He et al.,
-    // 1502.01852). Linear layers: torch's default, or torchvision's for mobilenet_v2. Norms: ones and zeros.
-    // Every number is a function of the seed, the parameter's name and the element.
+    // 1502.01852). Linear layers and LSTMs: torch's default; linear layers of mobilenet_v2: torchvision's.
+    // Norms: ones and zeros. Every number is a function of the seed, the parameter's name and the element.
     void initialise(std::uint64_t seed, const InitialiseOptions& options = {});
 
     std::span<float> parameters() noexcept;  // one flat arena, in layer order

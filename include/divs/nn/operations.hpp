@@ -89,14 +89,25 @@ struct FrameMean {
     int frames = 8;
 };
 
-using Op = std::variant<Conv2d, BatchNorm, Activate, Add, Pool, AdaptiveAveragePool, Linear, Dropout, TemporalShift,
-                        FrameMean>;
+// Long short-term memory (Hochreiter, Schmidhuber, 1997; with a forget gate, Gers et al., 2000): one layer
+// that reads the `frames` of each clip in their order, from zeros. With x the frame, flattened as for Linear:
+//   i, f, g, o = W_ih x + b_ih + W_hh h + b_hh
+//   c = sigmoid(f) c + sigmoid(i) tanh(g);  h = sigmoid(o) tanh(c)
+// The output is h of every frame, (N, 1, 1, hidden). Parameters, named and ordered as torch.nn.LSTM has them:
+// weight_ih_l0 (4 hidden, C*H*W), weight_hh_l0 (4 hidden, hidden), bias_ih_l0, bias_hh_l0 (4 hidden).
+struct Lstm {
+    int frames = 8;
+    int hidden = 0;
+};
+
+using Op = std::variant<Conv2d, BatchNorm, Activate, Add, Pool, AdaptiveAveragePool, Linear, Dropout,
+                        TemporalShift, FrameMean, Lstm>;
 
 // A named, learned tensor, or a named buffer such as a running mean.
 struct ParameterShape {
     std::string name;       // within its operation: "weight", "bias", "running_mean", ...
     std::vector<int> dims;  // (O, I, H, W), (O, I) or (C)
-    bool decays = false;    // weight decay applies (weights of convolutions and linear layers)
+    bool decays = false;    // weight decay applies (weights of convolutions, linear layers and LSTMs)
     std::size_t size() const noexcept;
 };
 
@@ -112,7 +123,7 @@ Shape conv_output_shape(const Conv2d& op, const Shape& in);  // whatever it adds
 std::vector<ParameterShape> parameter_shapes(const Op& op, const std::vector<Shape>& inputs);
 std::vector<ParameterShape> buffer_shapes(const Op& op, const std::vector<Shape>& inputs);
 
-// Multiply-adds of the forward pass (convolutions and linear layers; 0 for the rest).
+// Multiply-adds of the forward pass (convolutions, linear layers and LSTMs; 0 for the rest).
 double multiply_adds(const Op& op, const std::vector<Shape>& inputs);
 
 }  // namespace divs::nn

@@ -12,7 +12,7 @@ namespace divs::nn {
 
 // Raised with every change of backend.hpp, operations.hpp or tensor.hpp that changes a class or its virtual
 // functions.
-inline constexpr std::uint32_t backend_interface = 3;
+inline constexpr std::uint32_t backend_interface = 4;
 
 struct BackendRequest {
     std::uint32_t interface = backend_interface;  // of the program

@@ -64,6 +64,8 @@ OperationPtr plan(const TemporalShift& op, const std::vector<TensorDesc>& inputs
                   const Environment& env);
 OperationPtr plan(const FrameMean& op, const std::vector<TensorDesc>& inputs, const PlanOptions& options,
                   const Environment& env);
+OperationPtr plan(const Lstm& op, const std::vector<TensorDesc>& inputs, const PlanOptions& options,
+                  const Environment& env);
 
 // The block of channels in which a convolution reads its input best.
 int input_block(const Conv2d& op, const Shape& in, const Environment& env);

@@ -81,5 +81,6 @@ OperationPtr plan(const Linear& op, const Descs& inputs, const PlanOptions& opti
 OperationPtr plan(const Dropout& op, const Descs& inputs, const PlanOptions& options, Context& context);
 OperationPtr plan(const TemporalShift& op, const Descs& inputs, const PlanOptions& options, Context& context);
 OperationPtr plan(const FrameMean& op, const Descs& inputs, const PlanOptions& options, Context& context);
+OperationPtr plan(const Lstm& op, const Descs& inputs, const PlanOptions& options, Context& context);
 
 }  // namespace divs::nn::cuda

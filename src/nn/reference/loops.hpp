@@ -56,6 +56,8 @@ template <class T>
 std::unique_ptr<Loops<T>> make(const TemporalShift& op, const std::vector<Shape>& inputs, const PlanOptions&);
 template <class T>
 std::unique_ptr<Loops<T>> make(const FrameMean& op, const std::vector<Shape>& inputs, const PlanOptions&);
+template <class T>
+std::unique_ptr<Loops<T>> make(const Lstm& op, const std::vector<Shape>& inputs, const PlanOptions&);
 
 // Element of an NHWC tensor.
 inline std::size_t at(const Shape& s, int n, int h, int w, int c) {

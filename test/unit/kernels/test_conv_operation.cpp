@@ -1,4 +1,5 @@
-// Convolutions and linear layers as the backend plans them, on the double of a GPU, against the oracle.
+// Convolutions, linear layers and LSTMs (which are made of those) as the backend plans them, on the double of
+// a GPU, against the oracle.
 #include "conv_data.hpp"
 #include "cuda/convolution.hpp"
 #include "cuda/operation.hpp"
@@ -51,7 +52,8 @@ void check(const test::OperationCase& c, Precision precision, double bound) {
     const auto operation = std::visit(
         [&](const auto& op) -> std::unique_ptr<Operation> {
             if constexpr (std::is_same_v<std::decay_t<decltype(op)>, Conv2d> ||
-                          std::is_same_v<std::decay_t<decltype(op)>, Linear>)
+                          std::is_same_v<std::decay_t<decltype(op)>, Linear> ||
+                          std::is_same_v<std::decay_t<decltype(op)>, Lstm>)
                 return cuda::plan(op, {cuda::make_desc(c.inputs[0], type)}, {}, bench.context);
             return nullptr;
         },
@@ -130,10 +132,12 @@ TEST_CASE("the backend's folded convolutions agree with the oracle") {
     CHECK(cases > 20);
 }
 
-TEST_CASE("the backend's convolutions and linear layers agree with the oracle") {
+TEST_CASE("the backend's convolutions, linear layers and LSTMs agree with the oracle") {
     int cases = 0;
     for (const test::OperationCase& c : test::all_cases()) {
-        if (!std::holds_alternative<Conv2d>(c.op) && !std::holds_alternative<Linear>(c.op)) continue;
+        if (!std::holds_alternative<Conv2d>(c.op) && !std::holds_alternative<Linear>(c.op) &&
+            !std::holds_alternative<Lstm>(c.op))
+            continue;
         if (c.inputs[0].size() > 12000) continue;  // too slow thread by thread
         ++cases;
         check<float>(c, Precision::float32, 2e-5);

@@ -18,7 +18,7 @@ using kernels::host::device;
 namespace {
 
 // A residual network of three frames with shifts that fold and one that does not (two read it), every
-// pooling, dropout and a linear layer; odd channels.
+// pooling, an LSTM, dropout and a linear layer; odd channels.
 ModelSpec spec() {
     return parse_model(R"(
 conv1 = conv out=12 kernel=3 pad=1
@@ -33,6 +33,7 @@ conv4 = conv out=10 kernel=3 pad=1 from=shift2
 sum = add from=conv3,conv4
 pool2 = avgpool kernel=2
 pool3 = adaptive_pool
+memory = lstm out=9
 drop = dropout rate=0.3
 fc = linear out=classes
 )",

@@ -85,6 +85,12 @@ void add_the_rest(std::vector<OperationCase>& cases) {
     cases.push_back({"shift of one frame", TemporalShift{1, 4}, {{3, 2, 2, 16}}});
     cases.push_back({"frame mean", FrameMean{4}, {{8, 3, 3, 10}}});
     cases.push_back({"frame mean of logits", FrameMean{3}, {{3, 1, 1, 5}}});
+    cases.push_back({"lstm", Lstm{4, 16}, {{8, 1, 1, 24}}});
+    cases.push_back({"lstm of images, odd sizes", Lstm{3, 7}, {{9, 3, 2, 5}}});
+    cases.push_back({"lstm of one clip", Lstm{5, 9}, {{5, 1, 1, 11}}});
+    cases.push_back({"lstm of one frame", Lstm{1, 6}, {{3, 2, 1, 4}}});
+    cases.push_back({"lstm of one image", Lstm{1, 10}, {{1, 1, 1, 19}}});
+    cases.push_back({"lstm of long clips", Lstm{13, 8}, {{26, 1, 1, 13}}});
 }
 
 OperationCase with_ending(OperationCase c, bool bias, bool residual, Activation activation) {

@@ -56,6 +56,22 @@ Clips moving_blobs(const ModelSpec& spec, int clips, std::uint64_t seed) {
     return made;
 }
 
+// Clips of the same grey frames, brighter from frame to frame (label 1) or darker (label 0), under noise:
+// what the frames have in common is the same for both.
+Clips ramps(const ModelSpec& spec, int clips, std::uint64_t seed) {
+    Clips made(spec, clips, seed);
+    const std::size_t frame_bytes = made.clip_bytes / static_cast<std::size_t>(spec.frames);
+    for (std::size_t i = 0; i < made.pixels.size(); ++i) {
+        const std::size_t clip = i / made.clip_bytes;
+        const int frame = static_cast<int>(i % made.clip_bytes / frame_bytes),
+                  label = static_cast<int>(clip % 2);
+        made.labels[clip] = label;
+        made.pixels[i] = static_cast<std::uint8_t>(made.pixels[i] / 4 +
+                                                   40 * (label == 1 ? frame : spec.frames - 1 - frame));
+    }
+    return made;
+}
+
 // A cross (label 1) or a square outline (label 0) of 9x9 pixels somewhere in noise, in one of the colours.
 Clips shapes(const ModelSpec& spec, int clips, std::uint64_t seed) {
     Clips made(spec, clips, seed);
@@ -120,6 +136,21 @@ TEST_CASE("tiny learns which way things move, which no frame tells") {
     model.initialise(1);
     learn(model, moving_blobs(spec, 640, 1), 60, 16);
     CHECK(accuracy(model, moving_blobs(spec, 200, 2)) > 0.95);
+}
+
+TEST_CASE("an lstm learns the order of frames, which their mean does not tell") {
+    const auto learned = [](const char* last) {
+        const ModelSpec spec =
+            parse_model(std::string("conv out=6 kernel=3 stride=2 pad=1\nnorm relu\nadaptive_pool\n") + last +
+                            "\nlinear out=classes",
+                        {2, 4, 8, 8});
+        Model model(spec, backend("cpu"));
+        model.initialise(1);
+        learn(model, ramps(spec, 320, 1), 60, 16);
+        return accuracy(model, ramps(spec, 200, 2));
+    };
+    CHECK(learned("lstm out=10\nframe_mean") > 0.95);
+    CHECK(learned("linear out=10\nrelu\nframe_mean") < 0.6);
 }
 
 TEST_CASE("every optimiser fits one batch") {

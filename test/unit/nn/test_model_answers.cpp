@@ -3,10 +3,13 @@
 #include <cmath>
 #include <numeric>
 
+#include "hashed_numbers.hpp"
 #include "model_helpers.hpp"
 #include "support/catch.hpp"
 
 using namespace divs::nn;
+using divs::nn::test::hash;
+using divs::nn::test::name_hash;
 
 namespace {
 
@@ -24,19 +27,6 @@ const std::vector<Answer>& answers() {
 #include "torchvision_answers.inc"
     };
     return all;
-}
-
-std::uint32_t hash(std::uint32_t element, std::uint32_t name) {  // the finaliser of MurmurHash3
-    std::uint32_t x = element * 0x9E3779B9U + name;
-    x = (x ^ (x >> 16)) * 0x85EBCA6BU;
-    x = (x ^ (x >> 13)) * 0xC2B2AE35U;
-    return x ^ (x >> 16);
-}
-
-std::uint32_t name_hash(std::string_view name) {  // FNV-1a, 32 bit
-    std::uint32_t value = 0x811C9DC5U;
-    for (const char c : name) value = (value ^ static_cast<unsigned char>(c)) * 0x01000193U;
-    return value;
 }
 
 void fill(const std::vector<ParameterView>& views, std::span<float> arena) {

@@ -20,7 +20,9 @@ void keep_off_kinks(OperationData& data, const std::vector<float>& output) {
 // The largest relative error (2-norm) of all that an operation computes: the stated bound of the cpu backend
 // is 1e-5 for sums of products that oneDNN may reorder, and 2e-6 for the rest.
 double bound(const Op& op) {
-    return std::holds_alternative<Conv2d>(op) || std::holds_alternative<Linear>(op) ? 1e-5 : 2e-6;
+    const bool products = std::holds_alternative<Conv2d>(op) || std::holds_alternative<Linear>(op) ||
+                          std::holds_alternative<Lstm>(op);
+    return products ? 1e-5 : 2e-6;
 }
 
 void check_agreement(Backend& backend, const OperationCase& c, RunOptions options) {

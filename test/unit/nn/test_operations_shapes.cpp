@@ -36,6 +36,8 @@ TEST_CASE("Layers of known networks have their known sizes") {
     CHECK(multiply_adds(Linear{10}, {{4, 6, 6, 256}}) == 4.0 * 10 * 36 * 256);
     CHECK(multiply_adds(Add{}, {{1, 2, 2, 2}, {1, 2, 2, 2}}) == 0);
     CHECK(output_shape(FrameMean{8}, {{16, 1, 1, 5}}) == Shape{2, 1, 1, 5});
+    CHECK(output_shape(Lstm{8, 128}, {{16, 7, 7, 5}}) == Shape{16, 1, 1, 128});
+    CHECK(multiply_adds(Lstm{8, 128}, {{16, 7, 7, 5}}) == 16.0 * 4 * 128 * (7 * 7 * 5 + 128));
 }
 
 TEST_CASE("Parameters lie as torch has them") {
@@ -56,6 +58,15 @@ TEST_CASE("Parameters lie as torch has them") {
     CHECK(buffers[0].name == "running_mean");
     CHECK(buffers[1].name == "running_var");
     CHECK(buffer_shapes(Linear{3}, {{1, 1, 1, 4}}).empty());
+    const auto lstm = parameter_shapes(Lstm{2, 10}, {{4, 3, 2, 5}});
+    const std::vector<std::pair<std::string, std::vector<int>>> torch{
+        {"weight_ih_l0", {40, 30}}, {"weight_hh_l0", {40, 10}}, {"bias_ih_l0", {40}}, {"bias_hh_l0", {40}}};
+    REQUIRE(lstm.size() == torch.size());
+    for (std::size_t i = 0; i < lstm.size(); ++i) {
+        CHECK(lstm[i].name == torch[i].first);
+        CHECK(lstm[i].dims == torch[i].second);
+        CHECK(lstm[i].decays == (i < 2));
+    }
 }
 
 TEST_CASE("An operation that does not fit says which sizes clash") {
@@ -68,6 +79,10 @@ TEST_CASE("An operation that does not fit says which sizes clash") {
     CHECK_THROWS_WITH(output_shape(pool(PoolKind::max, 2, 2, 2), {s}), ContainsSubstring("padding"));
     CHECK_THROWS_WITH(output_shape(TemporalShift{3, 8}, {s}), ContainsSubstring("clips of 3 frames"));
     CHECK_THROWS_WITH(output_shape(FrameMean{8}, {s}), ContainsSubstring("4 images"));
+    CHECK_THROWS_WITH(output_shape(Lstm{3, 8}, {s}),
+                      ContainsSubstring("lstm") && ContainsSubstring("clips of 3 frames"));
+    CHECK_THROWS_WITH(output_shape(Lstm{0, 8}, {s}), ContainsSubstring("clips of 0 frames"));
+    CHECK_THROWS_WITH(output_shape(Lstm{4, 0}, {s}), ContainsSubstring("lstm: 0 outputs"));
     CHECK_THROWS_AS(output_shape(Dropout{1.0F, 0}, {s}), ConfigError);
     CHECK_THROWS_AS(output_shape(Linear{0}, {s}), ConfigError);
     CHECK_THROWS_AS(output_shape(conv(8, 3, 0), {s}), ConfigError);

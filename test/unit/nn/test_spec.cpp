@@ -66,6 +66,45 @@ TEST_CASE("a clip model averages its frames at the end") {
     CHECK(std::holds_alternative<Linear>(early.nodes.back().op));
 }
 
+TEST_CASE("an lstm reads the clips of its model, and comes back from text and JSON") {
+    const ModelSpec spec = parse_model("conv out=4\nmemory = lstm out=12\nlstm out=classes", {2, 5, 8, 6});
+    REQUIRE(spec.nodes.size() == 4);
+    const auto first = std::get<Lstm>(node(spec, "memory").op),
+               second = std::get<Lstm>(node(spec, "lstm3").op);
+    CHECK((first.frames == 5 && first.hidden == 12 && second.frames == 5 && second.hidden == 2));
+    CHECK(std::get<FrameMean>(spec.nodes.back().op).frames == 5);
+    CHECK(node_shapes(spec, 3)[1] == Shape{15, 1, 1, 12});
+    CHECK(parse_model(to_text(spec), {2, 5, 8, 6}) == spec);
+    CHECK(from_json(to_json(spec)) == spec);
+    CHECK_THAT(to_text(spec), ContainsSubstring("memory = lstm out=12\n"));
+    ModelSpec other = spec;
+    std::get<Lstm>(other.nodes[1].op).hidden = 13;
+    CHECK_FALSE(other == spec);
+}
+
+TEST_CASE("an lstm that does not fit is refused, from text and from JSON") {
+    constexpr ModelSize clip{2, 5, 8, 6};
+    CHECK_THAT(message("lstm\nlinear out=classes", clip),
+               ContainsSubstring("net.txt:1:") && ContainsSubstring("0 outputs, expected at least 1"));
+    CHECK_THAT(message("lstm out=-3", clip), ContainsSubstring("out=-3"));
+    CHECK_THAT(message("lstm out=3 layers=2", clip), ContainsSubstring("'layers'"));
+    CHECK_THAT(message("lstn out=3", clip), ContainsSubstring("did you mean 'lstm'"));
+    CHECK_THAT(message("frame_mean\nlstm out=3", clip), ContainsSubstring("its input has 1"));
+    CHECK_THAT(message("lstm out=1000000", {2, 5, 64, 64}), ContainsSubstring("elements"));
+    const std::string good = to_json(parse_model("lstm out=classes", clip));
+    for (const auto& [from, to] :
+         {std::pair{"\"out\":2", "\"out\":0"}, std::pair{"\"out\":2", "\"out\":\"2\""},
+          std::pair{"\"out\":2", "\"in\":2"}}) {
+        std::string text = good;
+        const auto at = text.find(from);
+        REQUIRE(at != std::string::npos);
+        CHECK_THROWS_AS(from_json(text.replace(at, std::string(from).size(), to)), divs::InputError);
+    }
+    ModelSpec shorter = from_json(good);
+    std::get<Lstm>(shorter.nodes[0].op).frames = 1;
+    CHECK_THROWS_WITH(validate(shorter), ContainsSubstring("works on 1 frames"));
+}
+
 TEST_CASE("norm, addition and activation become one operation and keep their parameters") {
     const ModelSpec spec = divs::nn::test::small_model("residual");
     const Node& fused = node(spec, "branch");

@@ -126,3 +126,28 @@ TEST_CASE("first values depend on seed and name alone, and have the scales of He
     for (const ParameterView& view : a.buffer_views())
         CHECK(a.buffers()[view.offset] == (view.name.ends_with("running_var") ? 1.0F : 0.0F));
 }
+
+TEST_CASE("an LSTM starts as torch's: all its parameters uniform in 1 / sqrt(hidden)") {
+    Model model(parse_model("lstm out=40\nlinear out=classes", {2, 3, 4, 5}), test::backend("reference"));
+    model.initialise(5);
+    const auto first = test::copy(model.parameters());
+    const double bound = 1 / std::sqrt(40.0);
+    int parameters = 0;
+    for (const ParameterView& view : model.parameter_views()) {
+        if (!view.name.starts_with("lstm1.")) continue;
+        ++parameters;
+        INFO(view.name);
+        double squares = 0, largest = 0;
+        for (const float v : model.parameters().subspan(view.offset, view.size)) {
+            squares += static_cast<double>(v) * static_cast<double>(v);
+            largest = std::max(largest, std::abs(static_cast<double>(v)));
+        }
+        CHECK(std::sqrt(squares / static_cast<double>(view.size)) ==
+              Approx(bound / std::sqrt(3.0)).epsilon(0.15));
+        CHECK(largest <= bound);
+        CHECK(view.decays == (view.dims.size() > 1));
+    }
+    CHECK(parameters == 4);
+    model.initialise(6);
+    CHECK(test::difference(model.parameters(), first) > 0.5);
+}
