@@ -11,7 +11,6 @@
 #include "divs/core/random.hpp"
 #include "divs/nn/inference.hpp"
 #include "divs/nn/model.hpp"
-#include "divs/nn/schedule.hpp"
 
 namespace divs::bench {
 namespace {
@@ -64,7 +63,7 @@ class Subject {
         Stopwatch watch;
         const nn::LossSum sum = model_.train_step({pixels_, labels_, samples_, 1, 0}, {}, nullptr);
         const double trained = watch.seconds();
-        settings_.gradient_scale = static_cast<float>(nn::gradient_scale(0, sum.weight, 0));
+        settings_.weight = sum.weight;
         const std::span<float> state[] = {{velocity_->data(), model_.parameters().size()}};
         model_.backend().update(settings_, model_.update_ranges(), model_.parameters(), model_.gradients(),
                                 state);

@@ -29,9 +29,11 @@ __device__ void write_copies(const Arena<T>& arena, const ArenaLine& line, std::
 // Four elements a thread; all of one line.
 template <class T, bool Velocity>
 __global__ void __launch_bounds__(block)
-    sgd_kernel(SgdStep step, Arena<T> arena, float* __restrict__ velocity) {
+    sgd_kernel(SgdStep step, const GradientScale* __restrict__ scale, Arena<T> arena,
+               float* __restrict__ velocity) {
     const std::size_t at = (static_cast<std::size_t>(blockIdx.x) * block + threadIdx.x) * 4;
-    if (at >= arena.size) return;
+    const float factor = scale->factor;
+    if (at >= arena.size || factor == 0) return;
     const ArenaLine line = arena.lines[at / 16];
     if (line.frozen) return;
     const float decay = line.decays ? step.decay : 0.0F;
@@ -41,7 +43,7 @@ __global__ void __launch_bounds__(block)
     if (Velocity) load(velocity + at, v);
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-        g[k] = step.scale * g[k] + decay * p[k];
+        g[k] = factor * g[k] + decay * p[k];
         if (Velocity) {
             v[k] = step.momentum * v[k] + g[k];
             g[k] = step.nesterov ? g[k] + step.momentum * v[k] : v[k];
@@ -55,9 +57,11 @@ __global__ void __launch_bounds__(block)
 
 template <class T>
 __global__ void __launch_bounds__(block)
-    adamw_kernel(AdamwStep s, Arena<T> arena, float* __restrict__ first, float* __restrict__ second) {
+    adamw_kernel(AdamwStep s, const GradientScale* __restrict__ scale, Arena<T> arena,
+                 float* __restrict__ first, float* __restrict__ second) {
     const std::size_t at = (static_cast<std::size_t>(blockIdx.x) * block + threadIdx.x) * 4;
-    if (at >= arena.size) return;
+    const float factor = scale->factor;
+    if (at >= arena.size || factor == 0) return;
     const ArenaLine line = arena.lines[at / 16];
     if (line.frozen) return;
     const float decay = line.decays ? s.decay : 0.0F;
@@ -68,7 +72,7 @@ __global__ void __launch_bounds__(block)
     load(second + at, v);
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-        g[k] *= s.scale;
+        g[k] *= factor;
         m[k] = s.beta1 * m[k] + s.rest1 * g[k];
         v[k] = s.beta2 * v[k] + s.rest2 * g[k] * g[k];
         const float size = sqrtf(v[k]) * s.root_correction2 + s.epsilon;
@@ -101,42 +105,53 @@ __global__ void __launch_bounds__(block)
 }
 
 __global__ void __launch_bounds__(block)
-    join_squares_kernel(const double* __restrict__ partial, unsigned count, double* result) {
+    scale_kernel(const double* __restrict__ partial, unsigned count, double weight, double clip_norm,
+                 GradientScale* scale) {
     double sum = 0;
     for (unsigned i = threadIdx.x; i < count; i += block) sum += partial[i];
     sum = block_sum<block>(sum);
-    if (threadIdx.x == 0) *result = sum;
+    if (threadIdx.x != 0) return;
+    const double norm = weight > 0 ? sqrt(sum) / weight : 0;
+    double factor = 0;
+    if (weight > 0 && isfinite(norm))
+        factor = clip_norm > 0 && norm > clip_norm ? clip_norm / norm / weight : 1 / weight;
+    *scale = {norm, static_cast<float>(factor)};
 }
 
 }  // namespace
 
 template <class T>
-void sgd(const SgdStep& step, const Arena<T>& arena, float* velocity, cudaStream_t stream) {
+void sgd(const SgdStep& step, const GradientScale* scale, const Arena<T>& arena, float* velocity,
+         cudaStream_t stream) {
     if (arena.size == 0) return;
     launch(blocks_for(arena.size / 4, block), block, 0, stream,
-           velocity ? sgd_kernel<T, true> : sgd_kernel<T, false>, step, arena, velocity);
+           velocity ? sgd_kernel<T, true> : sgd_kernel<T, false>, step, scale, arena, velocity);
 }
 
 template <class T>
-void adamw(const AdamwStep& step, const Arena<T>& arena, float* first, float* second, cudaStream_t stream) {
+void adamw(const AdamwStep& step, const GradientScale* scale, const Arena<T>& arena, float* first,
+           float* second, cudaStream_t stream) {
     if (arena.size == 0) return;
-    launch(blocks_for(arena.size / 4, block), block, 0, stream, adamw_kernel<T>, step, arena, first, second);
+    launch(blocks_for(arena.size / 4, block), block, 0, stream, adamw_kernel<T>, step, scale, arena, first,
+           second);
 }
 
 std::size_t squares_partials() {
     return norm_blocks;
 }
 
-void squared_norm(const float* values, std::size_t size, double* partial, double* result,
-                  cudaStream_t stream) {
+void gradient_scale(const float* gradients, std::size_t size, double weight, double clip_norm,
+                    double* partial, GradientScale* scale, cudaStream_t stream) {
     const unsigned blocks = std::clamp(blocks_for((size + 3) / 4, block), 1U, norm_blocks);
-    launch(blocks, block, 0, stream, squares_kernel, values, size, partial);
-    launch(1, block, 0, stream, join_squares_kernel, partial, blocks, result);
+    launch(blocks, block, 0, stream, squares_kernel, gradients, size, partial);
+    launch(1, block, 0, stream, scale_kernel, partial, blocks, weight, clip_norm, scale);
 }
 
-template void sgd(const SgdStep&, const Arena<float>&, float*, cudaStream_t);
-template void sgd(const SgdStep&, const Arena<bf16>&, float*, cudaStream_t);
-template void adamw(const AdamwStep&, const Arena<float>&, float*, float*, cudaStream_t);
-template void adamw(const AdamwStep&, const Arena<bf16>&, float*, float*, cudaStream_t);
+template void sgd(const SgdStep&, const GradientScale*, const Arena<float>&, float*, cudaStream_t);
+template void sgd(const SgdStep&, const GradientScale*, const Arena<bf16>&, float*, cudaStream_t);
+template void adamw(const AdamwStep&, const GradientScale*, const Arena<float>&, float*, float*,
+                    cudaStream_t);
+template void adamw(const AdamwStep&, const GradientScale*, const Arena<bf16>&, float*, float*,
+                    cudaStream_t);
 
 }  // namespace divs::kernels

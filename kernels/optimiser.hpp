@@ -33,27 +33,35 @@ struct Arena {
     const ArenaCopies<T>* copies = nullptr;  // device; by owner
 };
 
-// v = momentum v + g, p -= rate v, or rate (g + momentum v) with nesterov; g = scale gradient + decay p.
-// velocity may be null: p -= rate g.
+// What an optimiser makes of the summed gradient: see nn::gradient_scale(). Where the factor is 0, its pass
+// changes nothing.
+struct GradientScale {
+    double norm = 0;
+    float factor = 0;
+};
+// Clips: norm = sqrt(sum of squares) / weight. `partial`: squares_partials() doubles of scratch.
+std::size_t squares_partials();
+void gradient_scale(const float* gradients, std::size_t size, double weight, double clip_norm,
+                    double* partial, GradientScale* scale, cudaStream_t stream);
+
+// v = momentum v + g, p -= rate v, or rate (g + momentum v) with nesterov; g = factor gradient + decay p.
+// velocity may be null: p -= rate g. The scale lies on the device.
 struct SgdStep {
-    float rate = 0, scale = 1, decay = 0, momentum = 0;
+    float rate = 0, decay = 0, momentum = 0;
     bool nesterov = false;
 };
 template <class T>
-void sgd(const SgdStep& step, const Arena<T>& arena, float* velocity, cudaStream_t stream);
+void sgd(const SgdStep& step, const GradientScale* scale, const Arena<T>& arena, float* velocity,
+         cudaStream_t stream);
 
 // Loshchilov, Hutter, arXiv 1711.05101. correction1 = 1 / (1 - beta1^t), root_correction2 = 1 / sqrt(1 -
 // beta2^t).
 struct AdamwStep {
-    float rate = 0, scale = 1, decay = 0, beta1 = 0, rest1 = 1, beta2 = 0, rest2 = 1, epsilon = 0;
+    float rate = 0, decay = 0, beta1 = 0, rest1 = 1, beta2 = 0, rest2 = 1, epsilon = 0;
     float correction1 = 1, root_correction2 = 1;
 };
 template <class T>
-void adamw(const AdamwStep& step, const Arena<T>& arena, float* first, float* second, cudaStream_t stream);
-
-// Sum of squares in double. `partial`: squares_partials() doubles of scratch.
-std::size_t squares_partials();
-void squared_norm(const float* values, std::size_t size, double* partial, double* result,
-                  cudaStream_t stream);
+void adamw(const AdamwStep& step, const GradientScale* scale, const Arena<T>& arena, float* first,
+           float* second, cudaStream_t stream);
 
 }  // namespace divs::kernels

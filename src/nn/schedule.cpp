@@ -53,10 +53,12 @@ double learning_rate(const Schedule& s, std::int64_t step) {
     return s.base;
 }
 
-double gradient_scale(double squared_norm_of_sum, double weight, double max_norm) {
-    if (!(weight > 0)) return 0;
+GradientScale gradient_scale(double squared_norm_of_sum, double weight, double max_norm) {
+    if (!(weight > 0)) return {};
     const double norm = std::sqrt(squared_norm_of_sum) / weight;
-    return max_norm > 0 && norm > max_norm ? max_norm / norm / weight : 1 / weight;
+    if (!std::isfinite(norm)) return {norm, 0};
+    const double factor = max_norm > 0 && norm > max_norm ? max_norm / norm / weight : 1 / weight;
+    return {norm, static_cast<float>(factor)};
 }
 
 }  // namespace divs::nn

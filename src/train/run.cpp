@@ -124,8 +124,9 @@ void Run::train_step(Epoch& epoch) {
                                      loss_, {stop_asked(), save_is_due()}, factor);
     }
     const double rate = nn::learning_rate(settings_.optimizer.schedule, step_);
-    if (totals.diverged || !std::isfinite(totals.gradient_norm)) diverge(clips, totals);
-    synchroniser_->update(totals, step_, static_cast<float>(rate));
+    if (totals.diverged) diverge(clips, totals);
+    const double norm = synchroniser_->update(totals, step_, static_cast<float>(rate));
+    if (!std::isfinite(norm)) diverge(clips, totals);
     account(clips);
     epoch.done(shares);
 
@@ -144,7 +145,7 @@ void Run::train_step(Epoch& epoch) {
     const double seconds = whole.seconds();
     step_seconds_ += seconds;
     if (step_ == resumed_at_) report_start(wait_data, seconds);
-    report_step(totals, wait_data, seconds, static_cast<float>(rate));
+    report_step(totals, norm, wait_data, seconds, static_cast<float>(rate));
     if (const auto decision = balancer_->after_step(step_, epoch)) after_decision(*decision);
     stop_ = totals.stop;
     save_ = totals.save;
@@ -205,7 +206,7 @@ void Run::report_start(double wait_data, double seconds) {
                     {"first_step", start_.step}});
 }
 
-void Run::report_step(const StepTotals& totals, double wait_data, double seconds, float rate) {
+void Run::report_step(const StepTotals& totals, double norm, double wait_data, double seconds, float rate) {
     trained_ += static_cast<std::uint64_t>(totals.samples);
     if (!monitor_) return;
     const StepTimes& times = synchroniser_->times();
@@ -217,7 +218,7 @@ void Run::report_step(const StepTotals& totals, double wait_data, double seconds
     report.loss = totals.weight > 0 ? totals.loss / totals.weight : 0;
     report.accuracy = totals.samples > 0 ? totals.correct / totals.samples : 0;
     report.learning_rate = rate;
-    report.gradient_norm = totals.gradient_norm;
+    report.gradient_norm = norm;
     report.samples = totals.samples;
     report.seconds = seconds;
     report.wait_data = wait_data;

@@ -56,7 +56,7 @@ class Run {
     void account(const StepClips& clips);
     [[noreturn]] void diverge(const StepClips& clips, const StepTotals& totals);
     void report_start(double wait_data, double seconds);
-    void report_step(const StepTotals& totals, double wait_data, double seconds, float rate);
+    void report_step(const StepTotals& totals, double norm, double wait_data, double seconds, float rate);
     void after_decision(const sched::Decision& decision);
     void evaluate_split(video::Split split);
     double slowdown() const;

@@ -121,16 +121,8 @@ StepTotals Synchroniser::step(const nn::Batch& batch, const nn::LossSettings& lo
                                static_cast<double>(bad)};
     if (reducer_) reduce(sums);
     samples_since_merge_ += batch.clips();
-    StepTotals totals{sums[0], sums[1], sums[2], sums[3], sums[4] > 0, sums[5] > 0, sums[6] > 0, 0};
-    const double squared =
-        model_.backend().squared_norm(model_.gradients());  // a device has come this far now
-    totals.gradient_norm = totals.weight > 0 ? std::sqrt(squared) / totals.weight : 0;
-    if (stream_) times_.compute = std::max(0.0, stream_->seconds_between(*begin_, *end_) - norm_wait);
-    if (reducer_) {
-        times_.exposed += reducer_->finish();
-        times_.busy = reducer_->busy_seconds();
-        if (settings_.run.bucket_mib == 0) tune_buckets();
-    }
+    StepTotals totals{sums[0], sums[1], sums[2], sums[3], sums[4] > 0, sums[5] > 0, sums[6] > 0};
+    norm_wait_ = norm_wait;
     return totals;
 }
 
@@ -173,19 +165,25 @@ void Synchroniser::tune_buckets() {
                   reducer_->buckets().size(), lengths->bucket_bytes >> 10, tuner_.steps());
 }
 
-void Synchroniser::update(const StepTotals& totals, std::int64_t step, float learning_rate) {
-    if (totals.weight <= 0) return;
+double Synchroniser::update(const StepTotals& totals, std::int64_t step, float learning_rate) {
     Stopwatch watch;
     nn::UpdateSettings update = settings_.optimizer.update;
     update.learning_rate = learning_rate;
     update.step = step + 1;
-    const double norm_of_sum = totals.gradient_norm * totals.weight;
-    update.gradient_scale = static_cast<float>(
-        nn::gradient_scale(norm_of_sum * norm_of_sum, totals.weight, settings_.optimizer.clip_norm));
+    update.weight = totals.weight;
+    update.clip_norm = settings_.optimizer.clip_norm;
     std::vector<std::span<float>> state;
     for (const auto& [name, values] : this->state()) state.push_back(values);
     model_.backend().update(update, ranges_, model_.parameters(), model_.gradients(), state);
     times_.update = watch.seconds();
+    const double norm = model_.backend().gradient_norm();  // a device has come this far now
+    if (stream_) times_.compute = std::max(0.0, stream_->seconds_between(*begin_, *end_) - norm_wait_);
+    if (reducer_) {
+        times_.exposed += reducer_->finish();
+        times_.busy = reducer_->busy_seconds();
+        if (settings_.run.bucket_mib == 0) tune_buckets();
+    }
+    return norm;
 }
 
 void Synchroniser::merge_buffers() {

@@ -72,12 +72,12 @@ class GpuDouble : public Backend {
         cpu_->cross_entropy(logits, labels, class_weights, smoothing, gradient);
     }
     LossSum loss() override { return cpu_->loss(); }
-    double squared_norm(std::span<const float> values) override { return done().squared_norm(values); }
     void update(const UpdateSettings& settings, std::span<const UpdateRange> ranges,
                 std::span<float> parameters, std::span<const float> gradients,
                 std::span<const std::span<float>> state) override {
         done().update(settings, ranges, parameters, gradients, state);
     }
+    double gradient_norm() override { return cpu_->gradient_norm(); }
     void synchronise() override { device_->drain(); }
     std::shared_ptr<divs::DeviceStream> communication_stream() override { return device_; }
 

@@ -93,7 +93,8 @@ enum class Optimizer { sgd, adamw };
 struct UpdateSettings {
     Optimizer optimizer = Optimizer::sgd;
     float learning_rate = 0.1F;
-    float gradient_scale = 1;  // 1 / global weight x clipping factor: applied to the summed gradient
+    double weight = 1;     // of the losses that the gradient is summed over: it is divided by it
+    double clip_norm = 0;  // the longest that the mean gradient may be; see gradient_scale(). 0: as it is
     float weight_decay =
         0;  // SGD: added to the gradient; AdamW: decoupled (Loshchilov, Hutter, arXiv 1711.05101)
     float momentum = 0.9F;  // SGD; torch's form: v = m v + g, p -= lr v (or lr (g + m v) with nesterov)
@@ -173,13 +174,15 @@ class Backend {
         return loss();
     }
 
-    // Sum of squares over the arena, in double.
-    virtual double squared_norm(std::span<const float> values) = 0;
     // One pass over [parameters, gradients, state...] of equal length. state: momentum (SGD) or both moments
-    // (AdamW).
+    // (AdamW). Where the norm of the whole gradient is not finite, or the weight is 0 (no sample anywhere),
+    // nothing changes.
     virtual void update(const UpdateSettings& settings, std::span<const UpdateRange> ranges,
                         std::span<float> parameters, std::span<const float> gradients,
                         std::span<const std::span<float>> state) = 0;
+    // Of the mean gradient in the last update(), before it was clipped; on a device this waits for that
+    // update, so ask once the next step is queued. 0 before the first.
+    virtual double gradient_norm() = 0;
     virtual void synchronise() {}  // waits for queued device work
     // Where arrays lie on a device: what communication works with, in order with what this backend computes.
     // It may outlive neither the backend nor its own marks.

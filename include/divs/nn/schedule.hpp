@@ -32,9 +32,14 @@ struct Schedule {
 // with.
 double learning_rate(const Schedule& schedule, std::int64_t step);
 
-// What UpdateSettings.gradient_scale must be for gradients of a *sum* of losses with this squared norm: 1 /
-// weight, times max_norm / norm where the norm of the mean gradient exceeds max_norm (0: no clipping).
-// Pascanu, Mikolov, Bengio, arXiv 1211.5063. weight 0 (no sample anywhere) gives 0.
-double gradient_scale(double squared_norm_of_sum, double weight, double max_norm);
+// What an update makes of gradients of a *sum* of losses.
+struct GradientScale {
+    double norm = 0;  // of the mean gradient
+    // Of each gradient: 1 / weight, times max_norm / norm where the norm exceeds max_norm (0: no clipping).
+    // Pascanu, Mikolov, Bengio, arXiv 1211.5063. 0 where there is nothing to apply: the weight is 0 (no sample
+    // anywhere), or the norm is not finite.
+    float factor = 0;
+};
+GradientScale gradient_scale(double squared_norm_of_sum, double weight, double max_norm);
 
 }  // namespace divs::nn

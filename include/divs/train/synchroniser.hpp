@@ -37,8 +37,7 @@ struct StepTotals {
     double loss = 0, weight = 0, samples = 0, correct = 0;
     bool stop = false;         // some rank was asked to stop
     bool save = false;         // rank 0 wants a checkpoint
-    bool diverged = false;     // some rank's loss is not finite
-    double gradient_norm = 0;  // of the mean gradient
+    bool diverged = false;  // some rank's loss is not finite
 };
 
 struct StepTimes {
@@ -58,8 +57,9 @@ class Synchroniser {
     };
     // Forward, backward and reduction; nothing is updated yet. `slowdown`: see Throttle.
     StepTotals step(const nn::Batch& batch, const nn::LossSettings& loss, Wishes wishes, double slowdown);
-    // The optimiser pass of a finite step; update number `step` from 0.
-    void update(const StepTotals& totals, std::int64_t step, float learning_rate);
+    // The optimiser pass of a finite step; update number `step` from 0. Gives the norm of the mean gradient;
+    // where that is not finite nothing was changed.
+    double update(const StepTotals& totals, std::int64_t step, float learning_rate);
     const StepTimes& times() const noexcept { return times_; }
     int bad_row() const noexcept { return bad_row_; }  // of this rank's last batch: loss not finite; -1: none
 
@@ -98,6 +98,7 @@ class Synchroniser {
     std::vector<std::pair<std::string, std::shared_ptr<nn::Storage>>> state_;
     double samples_since_merge_ = 0;
     StepTimes times_;
+    double norm_wait_ = 0;
     int bad_row_ = -1;
     comm::BucketTuner tuner_;
 };

@@ -11,6 +11,7 @@
 
 #include "cross_entropy.hpp"
 #include "divs/core/error.hpp"
+#include "divs/nn/schedule.hpp"
 #include "host_storage.hpp"
 #include "onednn.hpp"
 #include "operation.hpp"
@@ -61,12 +62,13 @@ class CpuBackend final : public Backend {
     void cross_entropy(const Tensor& logits, std::span<const std::int32_t> labels,
                        std::span<const float> class_weights, float smoothing, Tensor* gradient) override;
     LossSum loss() override { return loss_; }
-    double squared_norm(std::span<const float> values) override;
     void update(const UpdateSettings& settings, std::span<const UpdateRange> ranges,
                 std::span<float> parameters, std::span<const float> gradients,
                 std::span<const std::span<float>> state) override;
+    double gradient_norm() override { return scale_.norm; }
 
   private:
+    double squares(std::span<const float> values);  // their sum
     // Calls f(begin, count) for strips of [begin, end), shared out over the threads.
     template <class F>
     void for_each_strip(std::size_t begin, std::size_t end, F f) const {
@@ -78,6 +80,7 @@ class CpuBackend final : public Backend {
 
     Environment env_;
     LossSum loss_;
+    GradientScale scale_;  // of the last update
 };
 
 void CpuBackend::upload_pixels(const std::uint8_t* pixels, const float mean[3], const float deviation[3],
@@ -123,7 +126,7 @@ void CpuBackend::cross_entropy(const Tensor& logits, std::span<const std::int32_
     if (gradient) upload(slopes.data(), *gradient);
 }
 
-double CpuBackend::squared_norm(std::span<const float> values) {
+double CpuBackend::squares(std::span<const float> values) {
     std::vector<double> parts((values.size() + strip - 1) / strip);
     for_each_strip(0, values.size(), [&](std::size_t at, std::size_t n) {
         parts[at / strip] = env_.kernels->squares(values.data() + at, n);
@@ -131,11 +134,11 @@ double CpuBackend::squared_norm(std::span<const float> values) {
     return std::accumulate(parts.begin(), parts.end(), 0.0);
 }
 
-AdamwStep adamw_step(const UpdateSettings& s, float decay) {
+AdamwStep adamw_step(const UpdateSettings& s, float scale, float decay) {
     const double b1 = static_cast<double>(s.beta1), b2 = static_cast<double>(s.beta2),
                  t = static_cast<double>(s.step);
     return {s.learning_rate,
-            s.gradient_scale,
+            scale,
             decay,
             s.beta1,
             static_cast<float>(1 - b1),
@@ -149,12 +152,14 @@ AdamwStep adamw_step(const UpdateSettings& s, float decay) {
 void CpuBackend::update(const UpdateSettings& settings, std::span<const UpdateRange> ranges,
                         std::span<float> parameters, std::span<const float> gradients,
                         std::span<const std::span<float>> state) {
+    scale_ = gradient_scale(squares(gradients), settings.weight, settings.clip_norm);
+    if (scale_.factor == 0) return;
     for (const UpdateRange& range : ranges) {
         if (range.frozen) continue;
         const float decay = range.decays ? settings.weight_decay : 0.0F;
-        const SgdStep sgd{settings.learning_rate, settings.gradient_scale, decay, settings.momentum,
+        const SgdStep sgd{settings.learning_rate, scale_.factor, decay, settings.momentum,
                           settings.nesterov};
-        const AdamwStep adamw = adamw_step(settings, decay);
+        const AdamwStep adamw = adamw_step(settings, scale_.factor, decay);
         for_each_strip(range.begin, range.end, [&](std::size_t at, std::size_t n) {
             if (settings.optimizer == Optimizer::sgd)
                 env_.kernels->sgd(sgd, parameters.data() + at, gradients.data() + at,

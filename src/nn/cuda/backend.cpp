@@ -45,7 +45,14 @@ class CudaBackend final : public Backend {
               device_, sizeof(kernels::LossTotals) + StepData::most_rows * sizeof(kernels::LossRow),
               "the loss")),
           totals_(allocate_pinned(sizeof(kernels::LossTotals), "the loss")),
-          recorder_(device_, loss_queued_.get()) {}
+          updated_(make_event()),
+          scale_memory_(allocate_device(
+              device_, sizeof(kernels::GradientScale) + kernels::squares_partials() * sizeof(double),
+              "the gradient's norm")),
+          scale_(allocate_pinned(sizeof(kernels::GradientScale), "the gradient's norm")),
+          recorder_(device_, loss_queued_.get()) {
+        *static_cast<kernels::GradientScale*>(scale_.get()) = {};
+    }
 
     std::string_view name() const noexcept override { return "cuda"; }
     std::string description() const override { return device_.description(); }
@@ -82,10 +89,10 @@ class CudaBackend final : public Backend {
                        std::span<const float> class_weights, float smoothing, Tensor* gradient) override;
     LossSum loss() override;
 
-    double squared_norm(std::span<const float> values) override;
     void update(const UpdateSettings& settings, std::span<const UpdateRange> ranges,
                 std::span<float> parameters, std::span<const float> gradients,
                 std::span<const std::span<float>> state) override;
+    double gradient_norm() override;
     void synchronise() override { device_.synchronise(); }
     std::shared_ptr<DeviceStream> communication_stream() override {
         return make_communication_stream(device_);
@@ -119,7 +126,9 @@ class CudaBackend final : public Backend {
     EventHandle loss_queued_;
     DeviceBytes loss_memory_;  // one LossTotals, then one LossRow a row; recorded steps know its address
     PinnedBytes totals_;
-    DeviceBytes norm_memory_;
+    EventHandle updated_;
+    DeviceBytes scale_memory_;  // one GradientScale, then scratch
+    PinnedBytes scale_;         // of the last update
     GraphRecorder recorder_;
 };
 
@@ -229,32 +238,21 @@ LossSum CudaBackend::loss() {
     return {totals.loss, totals.weight, totals.correct, static_cast<int>(totals.first_not_finite)};
 }
 
-double CudaBackend::squared_norm(std::span<const float> values) {
-    if (!norm_memory_)
-        norm_memory_ = allocate_device(device_, (kernels::squares_partials() + 1) * sizeof(double), "a norm");
-    auto* result = static_cast<double*>(norm_memory_.get());
-    kernels::squared_norm(values.data(), values.size(), result + 1, result, device_.stream());
-    DIVS_CUDA_LAUNCHED("squared_norm");
-    double sum = 0;
-    DIVS_CUDA_CALL(cudaMemcpyAsync, &sum, result, sizeof sum, cudaMemcpyDeviceToHost, device_.stream());
-    device_.synchronise();
-    return sum;
-}
 
 template <class T>
 void CudaBackend::update_typed(const UpdateSettings& s, std::span<const UpdateRange> ranges,
                                std::span<float> parameters, std::span<const float> gradients,
                                std::span<const std::span<float>> state) {
     const kernels::Arena<T> arena = weights_.arena<T>(parameters, gradients, ranges);
+    const auto* scale = static_cast<const kernels::GradientScale*>(scale_memory_.get());
     if (s.optimizer == Optimizer::sgd) {
-        kernels::sgd({s.learning_rate, s.gradient_scale, s.weight_decay, s.momentum, s.nesterov}, arena,
+        kernels::sgd({s.learning_rate, s.weight_decay, s.momentum, s.nesterov}, scale, arena,
                      state.empty() ? nullptr : state[0].data(), device_.stream());
         return;
     }
     const double b1 = static_cast<double>(s.beta1), b2 = static_cast<double>(s.beta2),
                  t = static_cast<double>(s.step);
     const kernels::AdamwStep step{s.learning_rate,
-                                  s.gradient_scale,
                                   s.weight_decay,
                                   s.beta1,
                                   static_cast<float>(1 - b1),
@@ -263,18 +261,29 @@ void CudaBackend::update_typed(const UpdateSettings& s, std::span<const UpdateRa
                                   s.epsilon,
                                   static_cast<float>(1 / (1 - std::pow(b1, t))),
                                   static_cast<float>(1 / std::sqrt(1 - std::pow(b2, t)))};
-    kernels::adamw(step, arena, state[0].data(), state[1].data(), device_.stream());
+    kernels::adamw(step, scale, arena, state[0].data(), state[1].data(), device_.stream());
 }
 
 void CudaBackend::update(const UpdateSettings& settings, std::span<const UpdateRange> ranges,
                          std::span<float> parameters, std::span<const float> gradients,
                          std::span<const std::span<float>> state) {
     weights_.refresh();  // what is stale must not stay so behind this pass
+    auto* scale = static_cast<kernels::GradientScale*>(scale_memory_.get());
+    kernels::gradient_scale(gradients.data(), gradients.size(), settings.weight, settings.clip_norm,
+                            reinterpret_cast<double*>(scale + 1), scale, device_.stream());
     if (type_ == DType::f32)
         update_typed<float>(settings, ranges, parameters, gradients, state);
     else
         update_typed<bf16>(settings, ranges, parameters, gradients, state);
     DIVS_CUDA_LAUNCHED("update");
+    DIVS_CUDA_CALL(cudaMemcpyAsync, scale_.get(), scale, sizeof *scale, cudaMemcpyDeviceToHost,
+                   device_.stream());
+    DIVS_CUDA_CALL(cudaEventRecord, updated_.get(), device_.stream());
+}
+
+double CudaBackend::gradient_norm() {
+    DIVS_CUDA_CALL(cudaEventSynchronize, updated_.get());
+    return static_cast<const kernels::GradientScale*>(scale_.get())->norm;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "cross_entropy.hpp"
+#include "divs/nn/schedule.hpp"
 #include "host_storage.hpp"
 #include "loops.hpp"
 
@@ -127,20 +128,17 @@ class ReferenceBackend final : public Backend {
     }
     LossSum loss() override { return loss_; }
 
-    double squared_norm(std::span<const float> values) override {
-        double sum = 0;
-        for (float v : values) sum += static_cast<double>(v) * static_cast<double>(v);
-        return sum;
-    }
-
     void update(const UpdateSettings& settings, std::span<const UpdateRange> ranges,
                 std::span<float> parameters, std::span<const float> gradients,
                 std::span<const std::span<float>> state) override {
+        double squares = 0;
+        for (float v : gradients) squares += static_cast<double>(v) * static_cast<double>(v);
+        scale_ = gradient_scale(squares, settings.weight, settings.clip_norm);
+        if (scale_.factor == 0) return;
         for (const UpdateRange& range : ranges) {
             const double decay = range.decays ? static_cast<double>(settings.weight_decay) : 0.0;
             for (std::size_t i = range.begin; !range.frozen && i < range.end; ++i) {
-                const double g =
-                    static_cast<double>(settings.gradient_scale) * static_cast<double>(gradients[i]);
+                const double g = static_cast<double>(scale_.factor) * static_cast<double>(gradients[i]);
                 if (settings.optimizer == Optimizer::sgd)
                     step_sgd(settings, decay, g, parameters[i], state.empty() ? nullptr : &state[0][i]);
                 else
@@ -149,8 +147,11 @@ class ReferenceBackend final : public Backend {
         }
     }
 
+    double gradient_norm() override { return scale_.norm; }
+
   private:
     LossSum loss_;
+    GradientScale scale_;  // of the last update
 };
 
 }  // namespace

@@ -92,7 +92,7 @@ class Trainee {
         const LossSum sum =
             model.train_step(data.batch(epoch), loss, [&](GradientRange r) { ranges.push_back(r); });
         UpdateSettings update;
-        update.gradient_scale = 1 / static_cast<float>(sum.weight);
+        update.weight = sum.weight;
         const std::span<float> state[] = {{velocity->data(), model.parameters().size()}};
         model.backend().update(update, model.update_ranges(), model.parameters(), model.gradients(), state);
         return sum;

@@ -18,9 +18,9 @@ class Trainer {
     }
     LossSum step(const Batch& batch, double rate, double max_norm = 0) {
         const LossSum sum = model_.train_step(batch, {}, nullptr);
-        const double squares = max_norm > 0 ? model_.backend().squared_norm(model_.gradients()) : 0;
         settings_.learning_rate = static_cast<float>(rate);
-        settings_.gradient_scale = static_cast<float>(gradient_scale(squares, sum.weight, max_norm));
+        settings_.weight = sum.weight;
+        settings_.clip_norm = max_norm;
         std::vector<std::span<float>> state(state_.begin(), state_.end());
         model_.backend().update(settings_, model_.update_ranges(), model_.parameters(), model_.gradients(),
                                 state);

@@ -55,10 +55,16 @@ TEST_CASE("names of schedules are read, a typo is met with the nearest") {
 }
 
 TEST_CASE("the gradient scale makes a mean, and clips its norm") {
-    CHECK(gradient_scale(400, 8, 0) == Approx(1.0 / 8));
-    CHECK(gradient_scale(400, 8, 3) == Approx(1.0 / 8));  // norm of the mean 2.5
-    const double scale = gradient_scale(400, 8, 1);
+    CHECK(gradient_scale(400, 8, 0).norm == Approx(2.5));
+    CHECK(gradient_scale(400, 8, 0).factor == Approx(1.0 / 8));
+    CHECK(gradient_scale(400, 8, 3).factor == Approx(1.0 / 8));  // norm of the mean 2.5
+    const double scale = static_cast<double>(gradient_scale(400, 8, 1).factor);
     CHECK(scale * std::sqrt(400.0) == Approx(1));  // clipped to 1
-    CHECK(gradient_scale(0, 8, 1) == Approx(1.0 / 8));
-    CHECK(gradient_scale(0, 0, 1) == 0);  // no sample on any rank
+    CHECK(gradient_scale(0, 8, 1).factor == Approx(1.0 / 8));
+    CHECK(gradient_scale(0, 0, 1).factor == 0);  // no sample on any rank
+    CHECK(gradient_scale(0, 0, 1).norm == 0);
+    for (const double squares : {static_cast<double>(INFINITY), static_cast<double>(NAN)}) {
+        CHECK(gradient_scale(squares, 8, 1).factor == 0);
+        CHECK_FALSE(std::isfinite(gradient_scale(squares, 8, 1).norm));
+    }
 }
