@@ -67,7 +67,7 @@ void keep_shortest(World& world, std::vector<BucketReducer::Timing>& samples) {
 
 std::optional<BucketProposal> BucketTuner::after_step(World& world, const BucketReducer& reducer,
                                                       std::size_t total_bytes, double seconds) {
-    if (done_ >= steps_) return std::nullopt;
+    if (!measures()) return std::nullopt;
     if (++done_ > warm_up_) {
         timings_.insert(timings_.end(), reducer.timings().begin(), reducer.timings().end());
         // Of forward and backward together, backward is about two thirds.

@@ -73,7 +73,7 @@ void BucketReducer::post_full() {
 }
 
 void BucketReducer::ready(Range range) {
-    stage_ = Stage::filling;
+    filling_ = true;
     cursor_.announce(range);
     if (!overlap_) return;
     post_full();
@@ -81,25 +81,28 @@ void BucketReducer::ready(Range range) {
 }
 
 void BucketReducer::join() {
+    if (joined_) throw Error("gradient buckets: a step is joined before the one before it is finished");
     cursor_.announce_all();
     post_full();
     sum_->join();
-    stage_ = Stage::joined;
+    cursor_.restart();
+    filling_ = false;
+    joined_ = true;
 }
 
 double BucketReducer::finish() {
-    if (stage_ != Stage::joined) join();
+    if (!joined_) join();
     BucketSum::Finished finished = sum_->finish();
+    joined_ = false;
     timings_ = std::move(finished.timings);
     busy_ = 0;
     for (const Timing& timing : timings_) busy_ += timing.seconds;
-    cursor_.restart();
-    stage_ = Stage::between;
+    values_ = finished.values;
     return finished.exposed;
 }
 
 void BucketReducer::replan(std::vector<Range> buckets) {
-    if (stage_ != Stage::between) throw_error<ConfigError>("buckets can change between steps only");
+    if (filling_ || joined_) throw_error<ConfigError>("buckets can change between steps only");
     cursor_ = BucketCursor(std::move(buckets), sum_->size());
 }
 

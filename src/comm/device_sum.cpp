@@ -1,5 +1,6 @@
 #include "device_sum.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -10,6 +11,11 @@
 #include "subset.hpp"
 
 namespace divs::comm {
+namespace {
+
+constexpr const char* values_name = "norm statistics";
+
+}  // namespace
 
 DeviceSum::DeviceSum(World& world, std::span<float> gradients, std::shared_ptr<DeviceStream> stream,
                      PathPlan plan, std::shared_ptr<NcclCommunicator> nccl)
@@ -19,19 +25,23 @@ DeviceSum::DeviceSum(World& world, std::span<float> gradients, std::shared_ptr<D
       plan_(std::move(plan)),
       nccl_(std::move(nccl)),
       pinned_(plan_.uses_mpi(world.rank()) ? stream_->allocate_pinned(gradients.size()) : nullptr),
-      exceptions_(std::uncaught_exceptions()),
-      computed_(stream_->make_mark()),
-      released_(stream_->make_mark()) {}
+      exceptions_(std::uncaught_exceptions()) {
+    for (Step& step : steps_)
+        for (auto* mark : {&step.computed, &step.released}) *mark = stream_->make_mark();
+}
 
 // Neither MPI nor the device may touch the gradients or the pinned memory any more.
 DeviceSum::~DeviceSum() {
     try {
         if (std::uncaught_exceptions() > exceptions_) {
-            if (!works_.empty()) world_.leave();
+            if (std::ranges::any_of(steps_, [](const Step& step) { return !step.works.empty(); }))
+                world_.leave();
             broken_ = true;
         } else {
-            for (const Work& work : works_) work.wait();
-            watch_.wait();
+            for (const Step& step : steps_) {
+                for (const Work& work : step.works) work.wait();
+                step.watch.wait();
+            }
         }
     } catch (const std::exception&) {  // the one who waits for the next operation hears of it
         broken_ = true;
@@ -47,16 +57,24 @@ std::span<float> DeviceSum::pinned(const Bucket& bucket) const {
 }
 
 DeviceSum::Bucket& DeviceSum::next_bucket(Range range) {
-    const std::size_t index = works_.size();
-    if (index == buckets_.size()) {
+    Step& step = posting();
+    const std::size_t index = step.works.size();
+    if (index == step.buckets.size()) {
         auto bucket = std::make_unique<Bucket>();
         bucket->name = "bucket " + std::to_string(index);
         for (auto* mark : {&bucket->ready, &bucket->start, &bucket->copied, &bucket->done})
             *mark = stream_->make_mark();
-        buckets_.push_back(std::move(bucket));
+        step.buckets.push_back(std::move(bucket));
     }
-    buckets_[index]->range = range;
-    return *buckets_[index];
+    step.buckets[index]->range = range;
+    return *step.buckets[index];
+}
+
+DeviceSum::Values& DeviceSum::next_values() {
+    Step& step = posting();
+    if (step.sums == step.values.size())
+        step.values.push_back({stream_->make_mark(), stream_->make_mark()});
+    return step.values[step.sums++];
 }
 
 // Aborting first: what hangs on the device for this rank's sake must not keep others from ending.
@@ -66,6 +84,15 @@ void DeviceSum::fail(const std::string& what, const std::exception& error, int c
     throw Error(fmt::format("{}: {}", what, error.what()), static_cast<ExitCode>(code));
 }
 
+template <class Calls>
+void DeviceSum::guard(const std::string& what, Calls calls) {
+    try {
+        calls();
+    } catch (const Error& e) {
+        fail(what, e, static_cast<int>(e.code()));
+    }
+}
+
 void DeviceSum::begin_copy(Bucket& bucket) {
     stream_->copy_to_host(pinned(bucket), device(bucket));
     stream_->mark(*bucket.copied);
@@ -73,19 +100,26 @@ void DeviceSum::begin_copy(Bucket& bucket) {
 
 void DeviceSum::post(Range range) {
     Bucket& bucket = next_bucket(range);
-    try {
+    guard(bucket.name, [&] {
         stream_->mark_compute(*bucket.ready);
         // Where nothing comes before the copy, it goes ahead of its turn: it needs no other rank.
         if (!nccl_) {
             stream_->wait_for(*bucket.ready);
             begin_copy(bucket);
         }
-    } catch (const Error& e) {
-        fail(bucket.name, e, static_cast<int>(e.code()));
-    }
-    works_.push_back(WorldAccess::post(world_, bucket.name, [this, &bucket](Channel& channel) {
+    });
+    posting().works.push_back(WorldAccess::post(world_, bucket.name, [this, &bucket](Channel& channel) {
         return named(bucket.name, sum(channel, bucket));
     }));
+}
+
+void DeviceSum::sum(std::span<double> values) {
+    const Values& marks = next_values();
+    guard(values_name, [&] { stream_->mark_compute(*marks.ready); });
+    WorldAccess::post(world_, values_name, [this, &marks, values](Channel& channel) {
+        return named(values_name, sum(channel, marks, values));
+    }).wait();
+    guard(values_name, [&] { stream_->compute_waits_for(*marks.done); });
 }
 
 Task DeviceSum::named(std::string what, Task work) {
@@ -127,6 +161,13 @@ Task DeviceSum::sum(Channel& channel, Bucket& bucket) {
     stream_->mark(*bucket.done);
 }
 
+Task DeviceSum::sum(Channel& channel, const Values& marks, std::span<double> values) {
+    stream_->wait_for(*marks.ready);
+    nccl_->all_reduce(values);
+    co_await accept(channel);
+    stream_->mark(*marks.done);
+}
+
 Task DeviceSum::sum_over_mpi(Channel& channel, Bucket& bucket) {
     if (nccl_) begin_copy(bucket);
     while (!stream_->reached(*bucket.copied)) {
@@ -140,8 +181,8 @@ Task DeviceSum::sum_over_mpi(Channel& channel, Bucket& bucket) {
 }
 
 // While the device works off what was queued: sees a peer fail, and lets the watchdog see a hang.
-Task DeviceSum::watch(Channel& channel) {
-    while (!stream_->reached(*released_)) {
+Task DeviceSum::watch(Channel& channel, const DeviceMark& released) {
+    while (!stream_->reached(released)) {
         if (nccl_) nccl_->accepted();
         co_await channel.pause();
     }
@@ -149,31 +190,37 @@ Task DeviceSum::watch(Channel& channel) {
 }
 
 void DeviceSum::join() {
-    for (const Work& work : works_) work.wait();
-    try {
-        stream_->mark_compute(*computed_);
-        if (!works_.empty()) stream_->compute_waits_for(*buckets_[works_.size() - 1]->done);
-        stream_->mark_compute(*released_);
-    } catch (const Error& e) {
-        fail("end of backward", e, static_cast<int>(e.code()));
-    }
-    watch_ = WorldAccess::post(world_, watch_name,
-                               [this](Channel& channel) { return named(watch_name, watch(channel)); });
+    Step& step = posting();
+    for (const Work& work : step.works) work.wait();
+    guard("end of backward", [&] {
+        stream_->mark_compute(*step.computed);
+        if (!step.works.empty()) stream_->compute_waits_for(*step.buckets[step.works.size() - 1]->done);
+        stream_->mark_compute(*step.released);
+    });
+    step.watch = WorldAccess::post(world_, watch_name, [this, &step](Channel& channel) {
+        return named(watch_name, watch(channel, *step.released));
+    });
+    ++joined_;
 }
 
 // Where the device is seen to be through, its own thread need not be waited for: it sleeps now and then.
 // Whoever aborts says so before the device can be through.
 BucketSum::Finished DeviceSum::finish() {
-    if (!stream_->reached(*released_) || broken_) watch_.wait();
-    Finished finished{stream_->seconds_between(*computed_, *released_), {}};
-    for (std::size_t i = 0; i < works_.size(); ++i) {
-        const Bucket& bucket = *buckets_[i];
+    Step& step = steps_[finished_++ % steps_.size()];
+    if (!stream_->reached(*step.released) || broken_) step.watch.wait();
+    Finished finished{stream_->seconds_between(*step.computed, *step.released), 0, {}};
+    for (; step.sums > 0; --step.sums) {
+        const Values& marks = step.values[step.sums - 1];
+        finished.values += stream_->seconds_between(*marks.ready, *marks.done);
+    }
+    for (std::size_t i = 0; i < step.works.size(); ++i) {
+        const Bucket& bucket = *step.buckets[i];
         // The device's own time tells more, but not of MPI.
-        const double seconds = pinned_ ? works_[i].end_seconds() - works_[i].start_seconds()
+        const double seconds = pinned_ ? step.works[i].end_seconds() - step.works[i].start_seconds()
                                        : stream_->seconds_between(*bucket.start, *bucket.done);
         finished.timings.push_back({device(bucket).size_bytes(), seconds});
     }
-    works_.clear();
+    step.works.clear();
     return finished;
 }
 

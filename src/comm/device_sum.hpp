@@ -1,6 +1,7 @@
 // Buckets on a device: by NCCL, through pinned memory and MPI, or both (see paths.hpp).
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -26,6 +27,8 @@ class DeviceSum : public BucketSum {
 
     std::size_t size() const noexcept override { return gradients_.size(); }
     void post(Range bucket) override;
+    bool sums_values() const noexcept override { return nccl_ && plan_.mpi_ranks.empty(); }
+    void sum(std::span<double> values) override;
     void join() override;
     Finished finish() override;
 
@@ -40,18 +43,37 @@ class DeviceSum : public BucketSum {
         std::unique_ptr<DeviceMark> done;    // the sum is on the device
     };
 
+    // Values that are summed between the buckets.
+    struct Values {
+        std::unique_ptr<DeviceMark> ready, done;
+    };
+    // What must be kept of a step until it is finished. Marks are kept for the step after the next.
+    struct Step {
+        std::vector<std::unique_ptr<Bucket>> buckets;
+        std::vector<Work> works;  // a bucket each, of those in use
+        std::vector<Values> values;
+        std::size_t sums = 0;                             // of values, in use
+        std::unique_ptr<DeviceMark> computed, released;  // backward is over; the sums are there
+        Work watch;                                       // ends when the device is through
+    };
+
+    Step& posting() noexcept { return steps_[joined_ % steps_.size()]; }
     Bucket& next_bucket(Range range);
+    Values& next_values();
     std::span<float> device(const Bucket& bucket) const;
     std::span<float> pinned(const Bucket& bucket) const;
 
     // Operations, run on the thread that communicates.
     Task sum(Channel& channel, Bucket& bucket);
+    Task sum(Channel& channel, const Values& marks, std::span<double> values);
     Task sum_over_mpi(Channel& channel, Bucket& bucket);
     Task accept(Channel& channel);
-    Task watch(Channel& channel);
+    Task watch(Channel& channel, const DeviceMark& released);
     Task named(std::string what, Task work);  // its errors say what it was
 
     void begin_copy(Bucket& bucket);
+    template <class Calls>
+    void guard(const std::string& what, Calls calls);  // an error of the device ends the communication
     [[noreturn]] void fail(const std::string& what, const std::exception& error, int code);
 
     World& world_;
@@ -62,10 +84,8 @@ class DeviceSum : public BucketSum {
     std::unique_ptr<PinnedMemory> pinned_;  // as long as the arena, where MPI takes part
     int exceptions_;
 
-    std::vector<std::unique_ptr<Bucket>> buckets_;     // those of the step first; marks are kept for the next
-    std::vector<Work> works_;                          // of the step, a bucket each
-    Work watch_;                                       // of the step: ends when the device is through
-    std::unique_ptr<DeviceMark> computed_, released_;  // backward is over; the sums are there
+    std::array<Step, 2> steps_;  // in turns
+    std::size_t joined_ = 0, finished_ = 0;
     std::atomic<bool> broken_{false};
 };
 

@@ -58,22 +58,19 @@ class HostSum : public BucketSum {
     }
 
     void join() override {
-        for (const Work& work : works_) {
+        for (std::size_t i = 0; i < works_.size(); ++i) {
+            const Work& work = works_[i];
             work.wait();
-            exposed_ += work.waited_seconds();
+            joined_.exposed += work.waited_seconds();
+            joined_.timings.push_back({bytes_[i], work.end_seconds() - work.start_seconds()});
         }
+        works_.clear();
+        bytes_.clear();
         // Operations have the same numbers on all ranks.
         if (beside_devices_) WorldAccess::post(world_, watch_name, [](Channel&) { return nothing(); });
     }
 
-    Finished finish() override {
-        Finished finished{std::exchange(exposed_, 0), {}};
-        for (std::size_t i = 0; i < works_.size(); ++i)
-            finished.timings.push_back({bytes_[i], works_[i].end_seconds() - works_[i].start_seconds()});
-        works_.clear();
-        bytes_.clear();
-        return finished;
-    }
+    Finished finish() override { return std::exchange(joined_, {}); }
 
   private:
     World& world_;
@@ -81,9 +78,9 @@ class HostSum : public BucketSum {
     SumRange sum_;
     bool beside_devices_;
     int exceptions_;
-    std::vector<Work> works_;  // of the step
+    std::vector<Work> works_;  // of the step that is being posted
     std::vector<std::size_t> bytes_;
-    double exposed_ = 0;
+    Finished joined_;
 };
 
 }  // namespace

@@ -35,6 +35,7 @@ struct Config {
 };
 
 inline constexpr int float32 = 7;            // ncclFloat32
+inline constexpr int float64 = 8;            // ncclFloat64
 inline constexpr int sum = 0;                // ncclSum
 inline constexpr int least_version = 21400;  // the first with communicators that do not block
 

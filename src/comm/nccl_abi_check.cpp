@@ -21,7 +21,8 @@ static_assert(same(success, ncclSuccess) && same(unhandled_cuda_error, ncclUnhan
               same(system_error, ncclSystemError) && same(internal_error, ncclInternalError) &&
               same(invalid_argument, ncclInvalidArgument) && same(invalid_usage, ncclInvalidUsage) &&
               same(remote_error, ncclRemoteError) && same(in_progress, ncclInProgress));
-static_assert(float32 == static_cast<int>(ncclFloat32) && sum == static_cast<int>(ncclSum));
+static_assert(float32 == static_cast<int>(ncclFloat32) && float64 == static_cast<int>(ncclFloat64) &&
+              sum == static_cast<int>(ncclSum));
 static_assert(least_version == NCCL_VERSION(2, 14, 0) && least_version <= NCCL_VERSION_CODE);
 
 static_assert(offsetof(Config, size) == offsetof(ncclConfig_t, size) &&

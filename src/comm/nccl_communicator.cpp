@@ -52,10 +52,16 @@ void NcclCommunicator::start(const nccl::UniqueId& id) {
     begin("ncclCommInitRankConfig", code);
 }
 
-void NcclCommunicator::all_reduce(std::span<float> values) {
+void NcclCommunicator::all_reduce(void* values, std::size_t count, int type) {
     stream_->activate();
-    begin("ncclAllReduce", library_->all_reduce(values.data(), values.data(), values.size(), nccl::float32,
-                                                nccl::sum, handle(), stream_->handle()));
+    begin("ncclAllReduce",
+          library_->all_reduce(values, values, count, type, nccl::sum, handle(), stream_->handle()));
+}
+void NcclCommunicator::all_reduce(std::span<float> values) {
+    all_reduce(values.data(), values.size(), nccl::float32);
+}
+void NcclCommunicator::all_reduce(std::span<double> values) {
+    all_reduce(values.data(), values.size(), nccl::float64);
 }
 
 void NcclCommunicator::reduce(std::span<float> values, int root) {

@@ -25,6 +25,7 @@ class NcclCommunicator {
     // device's stream. CommunicationError, with the call and NCCL's words, where one fails at once.
     void start(const nccl::UniqueId& id);
     void all_reduce(std::span<float> values);        // sums, in place
+    void all_reduce(std::span<double> values);
     void reduce(std::span<float> values, int root);  // the sum in place at root; elsewhere unchanged
     void broadcast(std::span<float> values, int root);
     // False while NCCL still works on the last call. CommunicationError where it, or a peer, failed since.
@@ -37,6 +38,7 @@ class NcclCommunicator {
 
   private:
     nccl::CommHandle handle() const;
+    void all_reduce(void* values, std::size_t count, int type);
     void begin(const char* call, nccl::Result code);
 
     std::shared_ptr<const NcclLibrary> library_;

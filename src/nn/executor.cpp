@@ -173,9 +173,10 @@ void Executor::record_steps(const RecordOptions& options) {
     ++cuts_version_;
 }
 
-// Norms over all ranks wait for the host inside a layer, and a profile asks for each node's own time.
+// Norms whose sums go through the host wait for it inside a layer, and a profile asks for each node's own time.
 bool Executor::may_record(const Batch& batch) const {
-    return recording_.quantum > 0 && batch.clips() % recording_.quantum == 0 && !reducer_ && !profiling_;
+    return recording_.quantum > 0 && batch.clips() % recording_.quantum == 0 &&
+           (!reducer_ || reducer_->on_device()) && !profiling_;
 }
 
 std::vector<std::size_t> Executor::stretch_ends(bool by_cuts) const {

@@ -15,14 +15,14 @@ constexpr std::size_t tensor_alignment = 64;
 
 ExecutionPlan::ExecutionPlan(const ModelSpec& spec, Backend& backend, int clips, bool training,
                              const std::vector<bool>& learns, Reducer* reducer)
-    : clips_(clips), training_(training), nodes_(spec.nodes.size()) {
+    : clips_(clips), training_(training), nodes_(spec.nodes.size()), reducer_(reducer, chain_) {
     const Shape shape{clips * spec.frames, spec.height, spec.width, spec.channels};
     const auto reader = std::find_if(spec.nodes.begin(), spec.nodes.end(), [](const Node& node) {
         return std::find(node.inputs.begin(), node.inputs.end(), model_input) != node.inputs.end();
     });
     input_.desc = backend.input_desc(shape, reader->op);
     fold_shifts(spec, backend);
-    plan_forward(spec, backend, learns, reducer);
+    plan_forward(spec, backend, learns, reducer ? &reducer_ : nullptr);
     if (training) plan_gradients();
     plan_memory(backend);
 }

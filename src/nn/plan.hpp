@@ -30,6 +30,20 @@ struct NodePlan {
     int last_use = 0;       // the moment after which the output's memory belongs to others
 };
 
+// Sums in the middle of a stretch of a recorded step.
+class CutReducer final : public Reducer {
+  public:
+    CutReducer(Reducer* reducer, StepChain& chain) : reducer_(reducer), chain_(chain) {}
+    void sum(std::span<double> values) override {
+        chain_.cut([this, values] { reducer_->sum(values); });
+    }
+    bool on_device() const noexcept override { return reducer_->on_device(); }
+
+  private:
+    Reducer* reducer_;
+    StepChain& chain_;
+};
+
 class ExecutionPlan {
   public:
     // `learns`: for each node, whether it has a parameter that is not frozen.
@@ -68,6 +82,7 @@ class ExecutionPlan {
     std::vector<bool> folded_;
     std::vector<NodePlan> nodes_;
     StepChain chain_;
+    CutReducer reducer_;
     std::size_t tensor_bytes_ = 0, workspace_bytes_ = 0;
     const Storage* bound_ = nullptr;
     std::vector<Tensor*> placed_;  // every tensor that has memory

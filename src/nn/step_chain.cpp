@@ -14,6 +14,7 @@ void StepChain::begin(Recorder* recorder, const Key& key) {
     }
     recorder_ = refused_ ? nullptr : recorder;
     next_ = 0;
+    recording_ = false;
     mode_ = !recorder_ || steps_ == 0 ? Mode::plain : complete_ ? Mode::replay : Mode::record;
     if (mode_ == Mode::record) stretches_.clear();  // of a step that an exception ended
 }
@@ -27,17 +28,19 @@ void StepChain::run(const std::function<void()>& work) {
             record(work);
             break;
         case Mode::replay:
-            stretches_.at(next_++)->run();
+            run(stretches_.at(next_++));
             break;
     }
 }
 
+// Nothing is done before all of the stretch is recorded.
 void StepChain::record(const std::function<void()>& work) {
-    std::unique_ptr<Recorded> stretch;
+    stretches_.emplace_back();
+    recording_ = true;
     try {
         recorder_->begin();
         work();
-        stretch = recorder_->end();
+        stretches_.back().push_back({recorder_->end(), {}});
     } catch (const Error& e) {
         recorder_->abandon();
         stretches_.clear();
@@ -45,9 +48,21 @@ void StepChain::record(const std::function<void()>& work) {
         mode_ = Mode::plain;
         log::warn("a step cannot be recorded and runs operation by operation: {}", e.what());
     }
-    if (!stretch) return work();  // nothing of it has been done yet
-    stretch->run();
-    stretches_.push_back(std::move(stretch));
+    recording_ = false;
+    refused_ ? work() : run(stretches_.back());
+}
+
+void StepChain::cut(const std::function<void()>& between) {
+    if (!recording_) return between();
+    stretches_.back().push_back({recorder_->end(), between});
+    recorder_->begin();
+}
+
+void StepChain::run(const Stretch& stretch) {
+    for (const Piece& piece : stretch) {
+        piece.recorded->run();
+        if (piece.after) piece.after();
+    }
 }
 
 void StepChain::finish() {

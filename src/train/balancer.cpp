@@ -63,12 +63,21 @@ sched::Assignment Balancer::assign(const std::vector<std::uint64_t>& samples, st
     return sched::Assignment::unpack(world_.broadcast(std::move(bytes), 0, "assignment"));
 }
 
+bool Balancer::reports(std::int64_t step) const {
+    const sched::SchedulerOptions& options = settings_.scheduler;
+    return options.enabled &&
+           talk_->due(step, options.interval, agent_->samples_left_everywhere(), settings_.run.batch);
+}
+
+bool Balancer::uses_times(std::int64_t step) const {
+    return world_.size() > 1 && (talk_->ends(step) || reports(step));
+}
+
 std::optional<sched::Decision> Balancer::after_step(std::int64_t step, Epoch& epoch) {
     if (world_.size() == 1) return std::nullopt;
     const sched::SchedulerOptions& options = settings_.scheduler;
     auto decision = talk_->after_step(step);
-    if (!decision && options.enabled &&
-        talk_->due(step, options.interval, agent_->samples_left_everywhere(), settings_.run.batch)) {
+    if (!decision && reports(step)) {
         talk_->begin(step, agent_
                                ->report(static_cast<std::uint64_t>(step), options.lag, settings_.run.batch,
                                         epoch.ahead(), meter_)

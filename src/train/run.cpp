@@ -67,6 +67,7 @@ bool Run::train_epoch() {
             if (!epoch.finished() && (stop_ || save_))
                 save(stop_ ? CheckpointStore::Busy::wait : CheckpointStore::Busy::skip);
         }
+        settle();
         balancer_->end_epoch();
         const FeedCounts counts = epoch.counts();
         feed_total_.clips += counts.clips;
@@ -113,46 +114,67 @@ void Run::train_step(Epoch& epoch) {
         labels.push_back(clip.label);
         ids.push_back(clip.sample);
     }
+    const auto rate = static_cast<float>(nn::learning_rate(settings_.optimizer.schedule, step_));
     StepTotals totals;
     {
         const io::TraceSpan span(trace_.get(), "forward, backward, reduce", "compute", "main");
-        totals = synchroniser_->step({.labels = labels,
-                                      .samples = ids,
-                                      .seed = settings_.run.seed,
-                                      .epoch = ledger_->epoch(),
-                                      .clip_pixels = pixels},
-                                     loss_, {stop_asked(), save_is_due()}, factor);
+        synchroniser_->compute({.labels = labels,
+                                .samples = ids,
+                                .seed = settings_.run.seed,
+                                .epoch = ledger_->epoch(),
+                                .clip_pixels = pixels},
+                               loss_, factor);
+        settle();
+        totals = synchroniser_->reduce({stop_asked(), save_is_due()});
     }
-    const double rate = nn::learning_rate(settings_.optimizer.schedule, step_);
-    if (totals.diverged) diverge(clips, totals);
-    const double norm = synchroniser_->update(totals, step_, static_cast<float>(rate));
-    if (!std::isfinite(norm)) diverge(clips, totals);
+    if (totals.diverged) diverge(step_, "the loss", bad_samples(clips));
+    synchroniser_->update(totals, step_, rate);
     account(clips);
     epoch.done(shares);
 
-    const StepTimes& times = synchroniser_->times();
-    times_.add(Stage::forward, times.compute);
-    times_.add(Stage::optimise, times.update);
-    times_.add(Stage::exposed_comm, times.exposed);
-    busy_seconds_ += times.busy;
     const FeedCounts feed = epoch.counts();
     const auto mine = static_cast<double>(clips.clips.size());
-    balancer_->measured(
-        {mine,
-         feed.clips ? mine * feed.seconds / static_cast<double>(feed.clips) / settings_.data.decode_threads
-                    : 0,
-         times.compute + times.update, times.exposed + wait_data});
-    const double seconds = whole.seconds();
-    step_seconds_ += seconds;
-    if (step_ == resumed_at_) report_start(wait_data, seconds);
-    report_step(totals, norm, wait_data, seconds, static_cast<float>(rate));
+    under_way_ = {whole, report_of(totals, wait_data, rate),
+                  {mine,
+                   feed.clips ? mine * feed.seconds / static_cast<double>(feed.clips) /
+                                    settings_.data.decode_threads
+                              : 0,
+                   0, wait_data}};
+    if (!synchroniser_->settles_late() || balancer_->uses_times(step_)) settle();
+    if (under_way_) under_way_->report.seconds = whole.seconds();
     if (const auto decision = balancer_->after_step(step_, epoch)) after_decision(*decision);
     stop_ = totals.stop;
     save_ = totals.save;
     ++step_;
     ++batch_;
-    if (settings_.run.hash_steps > 0 && step_ % settings_.run.hash_steps == 0)
+    if (settings_.run.hash_steps > 0 && step_ % settings_.run.hash_steps == 0) {
+        settle();
         synchroniser_->require_equal_parameters();
+    }
+}
+
+void Run::settle() {
+    if (!under_way_) return;
+    StepUnderWay step = *std::exchange(under_way_, std::nullopt);
+    const auto [norm, times] = synchroniser_->settle();
+    if (!std::isfinite(norm)) diverge(step.report.step, "the gradient's norm", "");
+    times_.add(Stage::forward, times.compute);
+    times_.add(Stage::optimise, times.update);
+    times_.add(Stage::exposed_comm, times.exposed);
+    busy_seconds_ += times.busy;
+    step.round.compute_seconds = times.compute + times.update;
+    step.round.waited_seconds += times.exposed;
+    balancer_->measured(step.round);
+    StepReport& report = step.report;
+    if (report.seconds == 0) report.seconds = step.clock.seconds();  // it is still the step under way
+    step_seconds_ += report.seconds;
+    if (report.step == resumed_at_) report_start(report.wait_data, report.seconds);
+    if (!monitor_) return;
+    report.gradient_norm = norm;
+    report.compute = times.compute;
+    report.exposed = times.exposed;
+    report.communication = times.busy;
+    monitor_->step(report);
 }
 
 void Run::account(const StepClips& clips) {
@@ -167,7 +189,7 @@ void Run::account(const StepClips& clips) {
     }
 }
 
-void Run::diverge(const StepClips& clips, const StepTotals& totals) {
+std::string Run::bad_samples(const StepClips& clips) {
     // Who saw it says where; all ranks then stop with the same words.
     std::string mine;
     if (const int row = synchroniser_->bad_row(); row >= 0) {
@@ -180,12 +202,15 @@ void Run::diverge(const StepClips& clips, const StepTotals& totals) {
         if (!words.empty())
             all += fmt::format("{}{}", all.empty() ? "" : "; ",
                                std::string_view(reinterpret_cast<const char*>(words.data()), words.size()));
+    return all;
+}
+
+void Run::diverge(std::int64_t step, std::string_view what, const std::string& where) {
     if (store_) store_->finish();
     throw_error<DivergedError>(
         "step {}: {} is not finite: {}. The last good checkpoint stays; try a lower "
         "optimizer.learning_rate or set optimizer.clip_norm",
-        step_, totals.diverged ? "the loss" : "the gradient's norm",
-        all.empty() ? "no layer's output shows it" : all);
+        step, what, where.empty() ? "no layer's output shows it" : where);
 }
 
 void Run::report_start(double wait_data, double seconds) {
@@ -206,10 +231,7 @@ void Run::report_start(double wait_data, double seconds) {
                     {"first_step", start_.step}});
 }
 
-void Run::report_step(const StepTotals& totals, double norm, double wait_data, double seconds, float rate) {
-    trained_ += static_cast<std::uint64_t>(totals.samples);
-    if (!monitor_) return;
-    const StepTimes& times = synchroniser_->times();
+StepReport Run::report_of(const StepTotals& totals, double wait_data, float rate) const {
     StepReport report;
     report.step = step_;
     report.total_steps = steps_per_epoch_ * settings_.run.epochs;
@@ -217,16 +239,11 @@ void Run::report_step(const StepTotals& totals, double norm, double wait_data, d
     report.epochs = settings_.run.epochs;
     report.loss = totals.weight > 0 ? totals.loss / totals.weight : 0;
     report.accuracy = totals.samples > 0 ? totals.correct / totals.samples : 0;
-    report.learning_rate = rate;
-    report.gradient_norm = norm;
+    report.learning_rate = static_cast<double>(rate);
     report.samples = totals.samples;
-    report.seconds = seconds;
     report.wait_data = wait_data;
-    report.compute = times.compute;
-    report.exposed = times.exposed;
-    report.communication = times.busy;
     report.imbalance = balancer_->imbalance();
-    monitor_->step(report);
+    return report;
 }
 
 void Run::after_decision(const sched::Decision& decision) {

@@ -37,6 +37,13 @@ struct StartTimes {
     double loading() const { return data + clips; }
 };
 
+// A step that is updated, or will be once the device comes to it, and not settled.
+struct StepUnderWay {
+    Stopwatch clock;     // since it began
+    StepReport report;   // without norm and times, and without its seconds until the host is through with it
+    sched::Round round;  // without compute and exposed communication
+};
+
 class Run {
   public:
     Run(comm::World& world, const Settings& settings);
@@ -54,9 +61,13 @@ class Run {
     std::vector<std::uint64_t> remaining_samples() const;  // see Epoch
     void train_step(Epoch& epoch);
     void account(const StepClips& clips);
-    [[noreturn]] void diverge(const StepClips& clips, const StepTotals& totals);
+    // What is left to know of the step under way; waits for a device to come past it. Comes before whatever
+    // keeps or shows what that step changed, and in the next step once the device is there anyway.
+    void settle();
+    std::string bad_samples(const StepClips& clips);  // whose loss is not finite; collective
+    [[noreturn]] void diverge(std::int64_t step, std::string_view what, const std::string& where);
     void report_start(double wait_data, double seconds);
-    void report_step(const StepTotals& totals, double norm, double wait_data, double seconds, float rate);
+    StepReport report_of(const StepTotals& totals, double wait_data, float rate) const;  // before it settles
     void after_decision(const sched::Decision& decision);
     void evaluate_split(video::Split split);
     double slowdown() const;
@@ -96,6 +107,7 @@ class Run {
     std::vector<comm::ClockOffset> clocks_;  // rank 0, with a trace: at the start
     double clocks_read_ = 0;                 // when, now_seconds()
 
+    std::optional<StepUnderWay> under_way_;
     std::int64_t step_ = 0, steps_per_epoch_ = 0;
     std::int64_t resumed_at_ = 0;
     std::uint64_t batch_ = 0;  // batches done in this epoch
@@ -105,7 +117,6 @@ class Run {
     bool stop_ = false, save_ = false;  // as agreed in the last step
     FeedCounts feed_total_;
     std::size_t feed_peak_ = 0;
-    std::uint64_t trained_ = 0;  // samples of this process, all ranks
     std::uint64_t rank_trained_ = 0;
     std::uint64_t rank_skipped_ = 0;
     double step_seconds_ = 0, busy_seconds_ = 0;  // of all steps; of their communication, exposed or not

@@ -21,6 +21,7 @@ bool Run::save_is_due() const {
 }
 
 void Run::save(CheckpointStore::Busy busy) {
+    settle();
     gather_ledger();
     synchroniser_->merge_buffers();
     since_save_.lap();

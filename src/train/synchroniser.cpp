@@ -44,6 +44,7 @@ class SharedGradients final : public nn::Storage {
 }  // namespace
 
 void NormReducer::sum(std::span<double> values) {
+    if (on_device()) return buckets_->sum(values);
     const comm::Work work = world_.sum(values, "norm statistics");
     work.wait();
     waited_ += work.waited_seconds();
@@ -55,9 +56,9 @@ Synchroniser::Synchroniser(nn::Model& model, comm::World& world, NormReducer& no
       norms_(norms),
       settings_(settings),
       stream_(model.backend().communication_stream()),
-      ranges_(model.update_ranges()) {
-    if (stream_)
-        for (auto* mark : {&begin_, &end_}) *mark = stream_->make_mark();
+      ranges_(model.update_ranges()),
+      steps_{Step(stream_), Step(stream_)},
+      late_(stream_ != nullptr) {
     if (world.size() > 1) choose_path();
     record_steps();
     const bool sgd = settings.optimizer.update.optimizer == nn::Optimizer::sgd;
@@ -88,6 +89,9 @@ void Synchroniser::choose_path() {
         comm::plan_buckets(boundaries(model_), model_.gradients().size(), lengths.bucket_bytes,
                            lengths.first_bytes),
         settings_.run.overlap);
+    late_ = chosen.plan.mpi_ranks.empty();  // all by NCCL
+    tunes_ = mib == 0;
+    norms_.go_with(reducer_.get());
 }
 
 OptimiserState Synchroniser::state() {
@@ -97,50 +101,48 @@ OptimiserState Synchroniser::state() {
     return state;
 }
 
-StepTotals Synchroniser::step(const nn::Batch& batch, const nn::LossSettings& loss, Wishes wishes,
-                              double slowdown) {
-    times_ = {};
-    Stopwatch watch;
-    if (stream_) stream_->mark_compute(*begin_);
-    const nn::LossSum mine = model_.train_step(batch, loss, [&](nn::GradientRange range) {
+void Synchroniser::compute(const nn::Batch& batch, const nn::LossSettings& loss, double slowdown) {
+    Step& step = steps_[queued_++ % steps_.size()];
+    step.times = {};
+    clips_ = batch.clips();
+    step.clock.begin();
+    // Waits for the loss, which needs the forward pass alone: a device has backward queued behind it.
+    mine_ = model_.train_step(batch, loss, [&](nn::GradientRange range) {
         if (reducer_) reducer_->ready({range.begin, range.end});
     });
-    if (stream_) stream_->mark_compute(*end_);
-    bad_row_ = mine.first_not_finite;
-    const double norm_wait = norms_.waited_seconds();
-    times_.exposed = norm_wait;
-    measure_compute(watch, norm_wait, slowdown);
-
-    const bool bad = bad_row_ >= 0;
-    std::array<double, 7> sums{bad ? 0 : mine.loss,  // one rank's NaN must not hide what the others have
-                               mine.weight,
-                               static_cast<double>(batch.clips()),
-                               static_cast<double>(mine.correct),
-                               static_cast<double>(wishes.stop),
-                               static_cast<double>(wishes.save),
-                               static_cast<double>(bad)};
-    if (reducer_) reduce(sums);
-    samples_since_merge_ += batch.clips();
-    StepTotals totals{sums[0], sums[1], sums[2], sums[3], sums[4] > 0, sums[5] > 0, sums[6] > 0};
-    norm_wait_ = norm_wait;
-    return totals;
+    step.clock.end();
+    step.norm_wait = norms_.waited_seconds();
+    slow_down(step, slowdown);
 }
 
 // A rank that is slowed on purpose takes that much longer; a device must be waited for to know how much.
-void Synchroniser::measure_compute(Stopwatch& watch, double norm_wait, double slowdown) {
-    if (slowdown > 1) model_.backend().synchronise();
-    times_.compute = watch.lap() - norm_wait;
+void Synchroniser::slow_down(Step& step, double slowdown) {
     if (slowdown <= 1) return;
-    sleep_seconds(times_.compute * (slowdown - 1));
-    times_.compute += watch.lap();
-    if (stream_) stream_->mark_compute(*end_);
+    model_.backend().synchronise();
+    sleep_seconds((step.clock.seconds() - step.norm_wait) * (slowdown - 1));
+    step.clock.end();
 }
 
-void Synchroniser::reduce(std::span<double> counts) {
+StepTotals Synchroniser::reduce(Wishes wishes) {
+    const bool bad = bad_row() >= 0;
+    std::array<double, 7> sums{bad ? 0 : mine_.loss,  // one rank's NaN must not hide what the others have
+                               mine_.weight,
+                               static_cast<double>(clips_),
+                               static_cast<double>(mine_.correct),
+                               static_cast<double>(wishes.stop),
+                               static_cast<double>(wishes.save),
+                               static_cast<double>(bad)};
+    if (reducer_) sum_counts(sums);
+    samples_since_merge_ += clips_;
+    return {sums[0], sums[1], sums[2], sums[3], sums[4] > 0, sums[5] > 0, sums[6] > 0};
+}
+
+// The host waits for a few numbers here, while a device still has most of backward to do.
+void Synchroniser::sum_counts(std::span<double> counts) {
     const comm::Work work = world_.sum(counts, "counts");
     reducer_->join();
     work.wait();
-    times_.exposed += work.waited_seconds();
+    steps_[(queued_ - 1) % steps_.size()].times.exposed += work.waited_seconds();
 }
 
 // A device's steps are cut where buckets begin, so that each can go as soon as it is full.
@@ -153,9 +155,9 @@ void Synchroniser::record_steps() {
     model_.record_steps(options);
 }
 
-void Synchroniser::tune_buckets() {
+void Synchroniser::tune_buckets(double compute_seconds) {
     const auto lengths =
-        tuner_.after_step(world_, *reducer_, model_.gradients().size_bytes(), times_.compute);
+        tuner_.after_step(world_, *reducer_, model_.gradients().size_bytes(), compute_seconds);
     if (!lengths) return;
     reducer_->replan(comm::plan_buckets(boundaries(model_), model_.gradients().size(), lengths->bucket_bytes,
                                         lengths->first_bytes));
@@ -165,7 +167,7 @@ void Synchroniser::tune_buckets() {
                   reducer_->buckets().size(), lengths->bucket_bytes >> 10, tuner_.steps());
 }
 
-double Synchroniser::update(const StepTotals& totals, std::int64_t step, float learning_rate) {
+void Synchroniser::update(const StepTotals& totals, std::int64_t step, float learning_rate) {
     Stopwatch watch;
     nn::UpdateSettings update = settings_.optimizer.update;
     update.learning_rate = learning_rate;
@@ -175,15 +177,21 @@ double Synchroniser::update(const StepTotals& totals, std::int64_t step, float l
     std::vector<std::span<float>> state;
     for (const auto& [name, values] : this->state()) state.push_back(values);
     model_.backend().update(update, ranges_, model_.parameters(), model_.gradients(), state);
-    times_.update = watch.seconds();
-    const double norm = model_.backend().gradient_norm();  // a device has come this far now
-    if (stream_) times_.compute = std::max(0.0, stream_->seconds_between(*begin_, *end_) - norm_wait_);
-    if (reducer_) {
-        times_.exposed += reducer_->finish();
-        times_.busy = reducer_->busy_seconds();
-        if (settings_.run.bucket_mib == 0) tune_buckets();
-    }
-    return norm;
+    steps_[(queued_ - 1) % steps_.size()].times.update = watch.seconds();
+}
+
+StepOutcome Synchroniser::settle() {
+    Step& step = steps_[settled_++ % steps_.size()];
+    StepOutcome outcome{model_.backend().gradient_norm(), step.times};  // a device has come this far now
+    StepTimes& times = outcome.times;
+    times.exposed += step.norm_wait;
+    times.compute = step.clock.seconds() - step.norm_wait;
+    if (!reducer_) return outcome;
+    times.exposed += reducer_->finish() + reducer_->values_seconds();
+    times.busy = reducer_->busy_seconds();
+    times.compute = std::max(0.0, times.compute - reducer_->values_seconds());
+    if (tunes_) tune_buckets(times.compute);
+    return outcome;
 }
 
 void Synchroniser::merge_buffers() {

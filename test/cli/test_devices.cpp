@@ -1,5 +1,7 @@
 // Training on devices, alone and mixed with CPUs, through the program: the devices and NCCL are doubles, all
 // else is what a user runs. The parameters must be those of the CPU.
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -33,6 +35,9 @@ std::string config(const Scratch& scratch, const std::string& name, const std::s
     write_text(scratch / "plain.model",
                "conv out=8 kernel=5 stride=2 pad=2 bias\nrelu\nadaptive_pool out=2\n"
                "linear out=classes\n");
+    write_text(scratch / "normed.model",
+               "conv out=8 kernel=5 stride=2 pad=2\nnorm relu\nconv out=8 kernel=3 pad=1\nnorm relu\n"
+               "adaptive_pool out=2\nlinear out=classes\n");
     const auto file = scratch / (name + ".toml");
     write_text(file,
                "[data]\ndataset = \"data\"\nshard_seconds = 0.3\n[clip]\nhop = 2\n"
@@ -44,8 +49,8 @@ std::string config(const Scratch& scratch, const std::string& name, const std::s
 }
 
 train::Checkpoint train_on(const Scratch& scratch, const std::string& name, const std::string& backend,
-                           int ranks, std::string* said = nullptr) {
-    const Outcome outcome = divs::test::divs("train " + config(scratch, name, backend), ranks);
+                           int ranks, std::string* said = nullptr, const std::string& more = "") {
+    const Outcome outcome = divs::test::divs("train " + config(scratch, name, backend) + more, ranks);
     INFO(outcome.text());
     REQUIRE(outcome.status == 0);
     if (said) *said = outcome.text();
@@ -63,6 +68,15 @@ void check_equal(const train::Checkpoint& a, const train::Checkpoint& b, double 
             worst = std::max<double>(worst, std::abs(a.arrays[i].values[j] - b.arrays[i].values[j]));
     }
     CHECK(worst <= tolerance);
+}
+
+// The lines of a run's metrics that are of this kind, in order.
+std::vector<nlohmann::json> lines_of(const Scratch& scratch, const std::string& name, const std::string& kind) {
+    std::vector<nlohmann::json> lines;
+    std::istringstream text(read_text(scratch / name / "metrics.jsonl"));
+    for (std::string line; std::getline(text, line);)
+        if (auto object = nlohmann::json::parse(line); object["kind"] == kind) lines.push_back(std::move(object));
+    return lines;
 }
 
 }  // namespace
@@ -145,6 +159,61 @@ TEST_CASE(
         const auto resumed = train_on(scratch, name, "auto", 2, &said);
         CHECK_THAT(said, ContainsSubstring("resuming from"));
         check_equal(resumed, *train::load_newest(scratch / plain), 0);
+    }
+}
+
+TEST_CASE("norms over all ranks, clipping and late steps on devices give what one rank's CPU gives") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data", {.videos = 8, .val_videos = 2});
+    const std::string more =
+        " --set train.norm=sync --set optimizer.clip_norm=0.5 --set train.epochs=2"
+        " --set train.hash_steps=5 --set train.checkpoint_steps=0 --set model.file=normed.model";
+    const auto alone = train_on(scratch, "alone", "cpu", 0, nullptr, more);
+    const auto steps = lines_of(scratch, "alone", "step");
+    REQUIRE(steps.size() > 8);
+    for (const auto& [words, ranks, said] :
+         {std::tuple{"", 1, ""}, std::tuple{"", 2, "ranks 0, 1 by NCCL"}, std::tuple{"", 3, "ranks 0-2 by NCCL"},
+          std::tuple{"0:share,1:share", 2, "ranks 0, 1 through pinned memory"},
+          std::tuple{"1:none", 2, "rank 1 by MPI from host memory"}}) {
+        INFO(ranks << " ranks, " << words);
+        const std::string name = "run" + std::to_string(ranks) + std::string(words).substr(0, 3);
+        const Devices devices(words);
+        std::string text;
+        const auto trained = train_on(scratch, name, "auto", ranks, &text, more);
+        CHECK_THAT(text, ContainsSubstring(said));
+        check_equal(trained, alone, 2e-4);
+        // Each line has its own step's numbers, whenever they came.
+        const auto seen = lines_of(scratch, name, "step");
+        REQUIRE(seen.size() == steps.size());
+        for (std::size_t i = 0; i < steps.size(); ++i) {
+            CHECK(seen[i]["step"] == steps[i]["step"]);
+            CHECK(seen[i]["loss"].get<double>() == Approx(steps[i]["loss"].get<double>()).epsilon(1e-3));
+            CHECK(seen[i]["gradient_norm"].get<double>() ==
+                  Approx(steps[i]["gradient_norm"].get<double>()).epsilon(1e-3));
+            CHECK(seen[i]["compute"].get<double>() > 0);
+        }
+    }
+}
+
+TEST_CASE("a gradient that is not finite ends a job on devices as on the CPU: by its step, its words, and the last "
+          "good checkpoint") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data", {.videos = 8, .val_videos = 2});
+    for (const int ranks : {1, 2}) {
+        const std::string name = "run" + std::to_string(ranks);
+        const Devices devices("0:overflow@4");
+        const Outcome outcome = divs::test::divs("train " + config(scratch, name, "auto"), ranks);
+        INFO(outcome.text());
+        CHECK(outcome.status == 7);
+        CHECK_THAT(outcome.err,
+                   ContainsSubstring("step 3: the gradient's norm is not finite: no layer's output shows it. The "
+                                     "last good checkpoint stays"));
+        const auto kept = train::load_newest(scratch / name);
+        REQUIRE(kept);
+        CHECK(kept->info.step == 2);
+        for (const auto& array : kept->arrays)
+            CHECK(std::all_of(array.values.begin(), array.values.end(), [](float v) { return std::isfinite(v); }));
+        CHECK(lines_of(scratch, name, "step").size() == 3);
     }
 }
 

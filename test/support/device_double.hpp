@@ -16,14 +16,11 @@
 #include "divs/core/device_stream.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/random.hpp"
+#include "kernels/host/queue_double.hpp"
 
 namespace divs::test {
 
-// What stands behind DeviceStream::handle(): work returns false where it must be tried again.
-struct QueueDouble {
-    virtual ~QueueDouble() = default;
-    virtual void enqueue(std::function<bool()> work) = 0;
-};
+using kernels::host::QueueDouble;  // what stands behind DeviceStream::handle()
 
 class DeviceDouble : public DeviceStream, private QueueDouble {
   public:

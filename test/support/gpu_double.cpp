@@ -2,10 +2,12 @@
 // may be touched through the backend alone, and gradients travel by a device's queues (device_double.hpp).
 //
 // DIVS_GPU_DOUBLE="RANK:WORD,..." by the rank's number in its MPI job: none (there is no device here), share
-// (device 9, like all who say so), lose@N (the device is lost in the Nth training batch).
+// (device 9, like all who say so), lose@N (the device is lost in the Nth training batch), overflow@N (its
+// gradient is not finite).
 // CUDA_VISIBLE_DEVICES names one device, or none.
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <sstream>
 #include <string>
 
@@ -38,6 +40,7 @@ class GpuDouble : public Backend {
     explicit GpuDouble(const BackendOptions& options) : cpu_(make_backend("cpu", options)) {
         const std::string word = own_word();
         if (word.starts_with("lose@")) lost_at_ = std::stoi(word.substr(5));
+        if (word.starts_with("overflow@")) overflows_at_ = std::stoi(word.substr(9));
         const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
         const int device = visible ? std::atoi(visible) : word == "share" ? 9 : options.device;
         device_ = std::make_shared<DeviceDouble>(
@@ -54,7 +57,10 @@ class GpuDouble : public Backend {
     std::size_t bytes(const TensorDesc& desc) const override { return cpu_->bytes(desc); }
     std::unique_ptr<Operation> plan(const Op& op, const std::vector<TensorDesc>& inputs,
                                     const PlanOptions& options) override {
-        return cpu_->plan(op, inputs, options);
+        if (!options.reducer) return cpu_->plan(op, inputs, options);
+        PlanOptions waiting = options;
+        waiting.reducer = reducers_.emplace_back(std::make_unique<Waiting>(*options.reducer, *device_)).get();
+        return cpu_->plan(op, inputs, waiting);
     }
     TensorDesc input_desc(const Shape& shape, const Op& first) override {
         return cpu_->input_desc(shape, first);
@@ -70,18 +76,33 @@ class GpuDouble : public Backend {
                        std::span<const float> class_weights, float smoothing, Tensor* gradient) override {
         if (gradient && ++batches_ == lost_at_) device_->lose();
         cpu_->cross_entropy(logits, labels, class_weights, smoothing, gradient);
+        if (gradient && batches_ == overflows_at_) gradient->data()[0] = std::numeric_limits<float>::infinity();
     }
     LossSum loss() override { return cpu_->loss(); }
     void update(const UpdateSettings& settings, std::span<const UpdateRange> ranges,
                 std::span<float> parameters, std::span<const float> gradients,
                 std::span<const std::span<float>> state) override {
-        done().update(settings, ranges, parameters, gradients, state);
+        device_->compute([this, settings, parameters, gradients, where = std::vector(ranges.begin(), ranges.end()),
+                          kept = std::vector(state.begin(), state.end())] {
+            cpu_->update(settings, where, parameters, gradients, kept);
+        });
     }
-    double gradient_norm() override { return cpu_->gradient_norm(); }
+    double gradient_norm() override { return done().gradient_norm(); }
     void synchronise() override { device_->drain(); }
     std::shared_ptr<divs::DeviceStream> communication_stream() override { return device_; }
 
   private:
+    // The CPU's norms read a sum at once that a device would only have queued.
+    struct Waiting : Reducer {
+        Waiting(Reducer& r, DeviceDouble& d) : reducer(r), device(d) {}
+        void sum(std::span<double> values) override {
+            reducer.sum(values);
+            device.drain();
+        }
+        Reducer& reducer;
+        DeviceDouble& device;
+    };
+
     // What is computed now comes behind all that was queued.
     Backend& done() {
         device_->drain();
@@ -90,7 +111,8 @@ class GpuDouble : public Backend {
 
     std::unique_ptr<Backend> cpu_;
     std::shared_ptr<DeviceDouble> device_;
-    int batches_ = 0, lost_at_ = 0;
+    std::vector<std::unique_ptr<Waiting>> reducers_;
+    int batches_ = 0, lost_at_ = 0, overflows_at_ = 0;
 };
 
 }  // namespace

@@ -18,34 +18,37 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "comm/nccl_abi.hpp"
-#include "support/device_double.hpp"
+#include "kernels/host/queue_double.hpp"
 
 using namespace divs::comm::nccl;
 
 namespace {
 
 constexpr int most_ranks = 8;
-constexpr std::size_t most_elements = std::size_t{1} << 22;
+constexpr std::size_t most_bytes = std::size_t{1} << 24;
 constexpr int polls_until_accepted = 2;
 
 struct Shared {
     std::atomic<int> attached, failed;
     std::atomic<std::uint64_t> arrived[most_ranks], done[most_ranks], call[most_ranks];
-    float values[most_ranks][most_elements];
+    alignas(8) std::byte values[most_ranks][most_bytes];
 };
 
 struct Call {
     std::string kind;
-    const float* from = nullptr;
-    float* into = nullptr;
+    const void* from = nullptr;
+    void* into = nullptr;
     std::size_t count = 0;
     int root = 0;
+    int type = float32;
+    std::size_t bytes() const { return count * (type == float64 ? sizeof(double) : sizeof(float)); }
     // What must be equal on all ranks.
     std::uint64_t signature() const {
         return std::hash<std::string>{}(kind) ^ count * 0x9E3779B97F4A7C15ULL ^
-               static_cast<std::uint64_t>(root) << 60;
+               static_cast<std::uint64_t>(root) << 60 ^ static_cast<std::uint64_t>(type) << 50;
     }
 };
 
@@ -112,7 +115,7 @@ class Collective {
         const int rank = group_->rank;
         if (!arrived_) {
             if (!group_->all_at_least(shared.done, number_ - 1)) return false;
-            std::copy_n(call_.from, call_.count, shared.values[rank]);
+            std::memcpy(shared.values[rank], call_.from, call_.bytes());
             shared.call[rank] = call_.signature();
             shared.arrived[rank] = number_;
             arrived_ = true;
@@ -133,11 +136,18 @@ class Collective {
     }
     void compute(const Shared& shared) {
         if (call_.kind == "broadcast") {
-            std::copy_n(shared.values[call_.root], call_.count, call_.into);
+            std::memcpy(call_.into, shared.values[call_.root], call_.bytes());
         } else if (call_.kind == "allreduce" || call_.root == group_->rank) {
-            std::fill_n(call_.into, call_.count, 0.0F);
-            for (int r = 0; r < group_->size; ++r)
-                for (std::size_t i = 0; i < call_.count; ++i) call_.into[i] += shared.values[r][i];
+            call_.type == float64 ? add<double>(shared) : add<float>(shared);
+        }
+    }
+    template <class T>
+    void add(const Shared& shared) {
+        auto* into = static_cast<T*>(call_.into);
+        std::fill_n(into, call_.count, T{0});
+        for (int r = 0; r < group_->size; ++r) {
+            const auto* from = reinterpret_cast<const T*>(shared.values[r]);
+            for (std::size_t i = 0; i < call_.count; ++i) into[i] += from[i];
         }
     }
 
@@ -163,9 +173,10 @@ namespace {
 
 Result queue_call(CommHandle comm, Call call, void* stream) {
     if (comm->starting || comm->when_accepted) return invalid_usage;
-    if (call.count > most_elements) return invalid_argument;
+    if (call.bytes() > most_bytes) return invalid_argument;
     const std::uint64_t number = ++comm->collectives;
-    note(call.kind + " " + std::to_string(call.count) + " root " + std::to_string(call.root));
+    note(call.kind + " " + std::to_string(call.count) + " root " + std::to_string(call.root) +
+         (call.type == float64 ? " double" : ""));
     const bool faulty = number == comm->fault.at;
     if (faulty && comm->fault.kind == "refuse") return internal_error;
     if (faulty && comm->fault.kind == "hang") comm->group->stuck = true;
@@ -175,7 +186,7 @@ Result queue_call(CommHandle comm, Call call, void* stream) {
     }
     comm->polls = 0;
     ++comm->group->pending;
-    auto* const queue = static_cast<divs::test::QueueDouble*>(stream);
+    auto* const queue = static_cast<divs::kernels::host::QueueDouble*>(stream);
     comm->when_accepted = [queue, work = Collective(comm->group, std::move(call), number)] {
         queue->enqueue(work);
     };
@@ -269,23 +280,20 @@ Result ncclCommAbort(CommHandle comm) {
 
 Result ncclAllReduce(const void* from, void* into, std::size_t count, int type, int operation,
                      CommHandle comm, void* stream) {
-    if (type != float32 || operation != sum) return invalid_argument;
-    return queue_call(
-        comm, {"allreduce", static_cast<const float*>(from), static_cast<float*>(into), count, 0}, stream);
+    if ((type != float32 && type != float64) || operation != sum) return invalid_argument;
+    return queue_call(comm, {"allreduce", from, into, count, 0, type}, stream);
 }
 
 Result ncclReduce(const void* from, void* into, std::size_t count, int type, int operation, int root,
                   CommHandle comm, void* stream) {
     if (type != float32 || operation != sum) return invalid_argument;
-    return queue_call(
-        comm, {"reduce", static_cast<const float*>(from), static_cast<float*>(into), count, root}, stream);
+    return queue_call(comm, {"reduce", from, into, count, root}, stream);
 }
 
 Result ncclBroadcast(const void* from, void* into, std::size_t count, int type, int root, CommHandle comm,
                      void* stream) {
     if (type != float32) return invalid_argument;
-    return queue_call(
-        comm, {"broadcast", static_cast<const float*>(from), static_cast<float*>(into), count, root}, stream);
+    return queue_call(comm, {"broadcast", from, into, count, root}, stream);
 }
 
 // For tests: the calls so far, a line each.

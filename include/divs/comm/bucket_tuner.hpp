@@ -52,6 +52,7 @@ class BucketTuner {
     std::optional<BucketProposal> after_step(World& world, const BucketReducer& reducer,
                                              std::size_t total_bytes, double seconds);
     int steps() const noexcept { return steps_; }
+    bool measures() const noexcept { return done_ < steps_; }
 
   private:
     int steps_, warm_up_, done_ = 0;

@@ -57,28 +57,34 @@ class BucketReducer {
     // All of the arena is final, announced or not. What reads the gradients from here on reads the sums: host
     // memory is waited for, a device waits by itself.
     void join();
-    // Joins, where that was not done, and waits until the step's communication has ended well. Seconds in
-    // which nothing was computed because of it: exposed communication.
+    // Waits until the communication of a step has ended well: of the one that was joined and not finished, or
+    // else of this one, which is joined. Seconds in which nothing was computed because of it: exposed
+    // communication, values_seconds() left out. A step may be finished once the next one is posted, before that
+    // one is joined.
     double finish();
 
-    void replan(std::vector<Range> buckets);  // between steps
+    // See BucketSum.
+    bool sums_values() const noexcept { return sum_->sums_values(); }
+    void sum(std::span<double> values) { sum_->sum(values); }
+
+    void replan(std::vector<Range> buckets);  // between steps, none of them unfinished
     const std::vector<Range>& buckets() const noexcept { return cursor_.buckets(); }
 
     // Of the last finished step.
-    double busy_seconds() const noexcept { return busy_; }                    // communication, exposed or not
+    double busy_seconds() const noexcept { return busy_; }      // communication, exposed or not
+    double values_seconds() const noexcept { return values_; }  // exposed by sum()
     const std::vector<Timing>& timings() const noexcept { return timings_; }  // a bucket each, in order
 
   private:
-    enum class Stage { between, filling, joined };
     void post_full();
 
     World& world_;
     std::unique_ptr<BucketSum> sum_;
     BucketCursor cursor_;
     bool overlap_;
-    Stage stage_ = Stage::between;  // steps
+    bool filling_ = false, joined_ = false;  // a step each
     std::vector<Timing> timings_;
-    double busy_ = 0;
+    double busy_ = 0, values_ = 0;
 };
 
 }  // namespace divs::comm

@@ -22,7 +22,11 @@ namespace divs::nn {
 // and 2 C backward (sums of the gradient, and of its product with the normalised input).
 struct Reducer {
     virtual ~Reducer() = default;
-    virtual void sum(std::span<double> values) = 0;  // blocks until the sum over ranks is in place
+    virtual void sum(std::span<double> values) = 0;
+    // Where it takes the values from. False: from the host's memory, and sum() blocks until the sum over ranks
+    // is in place. True: from the backend's device, and sum() is queued: behind what computes so far, and what
+    // is queued behind it finds the sum. Settled before the first step.
+    virtual bool on_device() const noexcept { return false; }
 };
 
 struct PlanOptions {

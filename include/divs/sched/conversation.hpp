@@ -34,6 +34,8 @@ class Conversation {
         const auto needed = static_cast<std::uint64_t>(lag_ + 1) * static_cast<std::uint64_t>(batch);
         return !talk_ && (step + 1) % interval == 0 && samples_left > needed;
     }
+    // Whether after_step(step) gives a decision.
+    bool ends(std::int64_t step) const { return talk_ && step + 1 == talk_->report_step + lag_; }
     // After step `step`, with this rank's report. Collective.
     void begin(std::int64_t step, std::vector<std::byte> report) {
         talk_.emplace();
@@ -46,7 +48,7 @@ class Conversation {
     std::optional<Decision> after_step(std::int64_t step) {
         if (!talk_ || (lag_ > 1 && step == talk_->report_step)) return std::nullopt;
         if (!talk_->broadcast) decide();
-        if (step + 1 != talk_->report_step + lag_) return std::nullopt;
+        if (!ends(step)) return std::nullopt;
         talk_->decided.wait();
         auto decision = Decision::unpack(talk_->decision);
         talk_.reset();

@@ -31,6 +31,8 @@ class Balancer {
     // This rank's own time of one step; see sched::Round.
     void measured(const sched::Round& round) { meter_.add(round); }
 
+    // Whether after_step() makes use of what was measured so far, that step included. All ranks say the same.
+    bool uses_times(std::int64_t step) const;
     // After step `step` of the run (from 0): starts, carries on or ends a conversation. Gives the decision
     // that took effect now, if any.
     std::optional<sched::Decision> after_step(std::int64_t step, Epoch& epoch);
@@ -41,6 +43,8 @@ class Balancer {
     double imbalance() const noexcept { return imbalance_; }  // by the last decision
 
   private:
+    bool reports(std::int64_t step) const;
+
     comm::World& world_;
     const Settings& settings_;
     const video::Catalogue& catalogue_;

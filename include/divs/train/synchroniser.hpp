@@ -16,19 +16,25 @@
 #include "divs/core/device_stream.hpp"
 #include "divs/nn/model.hpp"
 #include "divs/train/checkpoint.hpp"
+#include "divs/train/compute_clock.hpp"
 #include "divs/train/settings.hpp"
 
 namespace divs::train {
 
-// Statistics of synchronised norms, summed over the ranks in their place among the gradient buckets.
+// Statistics of synchronised norms, summed over the ranks in their place among the gradient buckets: by MPI from
+// the host's memory, or by NCCL where all gradients go by it.
 class NormReducer : public nn::Reducer {
   public:
     explicit NormReducer(comm::World& world) : world_(world) {}
     void sum(std::span<double> values) override;
+    bool on_device() const noexcept override { return buckets_ && buckets_->sums_values(); }
+
+    void go_with(comm::BucketReducer* buckets) noexcept { buckets_ = buckets; }
     double waited_seconds() noexcept { return std::exchange(waited_, 0); }  // since the last call
 
   private:
     comm::World& world_;
+    comm::BucketReducer* buckets_ = nullptr;
     double waited_ = 0;
 };
 
@@ -47,6 +53,14 @@ struct StepTimes {
     double busy = 0;     // communication, exposed or not
 };
 
+// What is known of a step once it is over.
+struct StepOutcome {
+    double gradient_norm = 0;  // of the mean gradient; where it is not finite nothing was updated
+    StepTimes times;
+};
+
+// A step is: compute, reduce, update, settle. On a device all but the last only queue work, and a step is best
+// settled when the next one is queued: then the device has come past it, and nobody waits.
 class Synchroniser {
   public:
     Synchroniser(nn::Model& model, comm::World& world, NormReducer& norms, const Settings& settings);
@@ -55,13 +69,19 @@ class Synchroniser {
     struct Wishes {
         bool stop = false, save = false;
     };
-    // Forward, backward and reduction; nothing is updated yet. `slowdown`: see Throttle.
-    StepTotals step(const nn::Batch& batch, const nn::LossSettings& loss, Wishes wishes, double slowdown);
-    // The optimiser pass of a finite step; update number `step` from 0. Gives the norm of the mean gradient;
-    // where that is not finite nothing was changed.
-    double update(const StepTotals& totals, std::int64_t step, float learning_rate);
-    const StepTimes& times() const noexcept { return times_; }
-    int bad_row() const noexcept { return bad_row_; }  // of this rank's last batch: loss not finite; -1: none
+    // Forward and backward; buckets of gradients go as they fill. `slowdown`: see Throttle.
+    void compute(const nn::Batch& batch, const nn::LossSettings& loss, double slowdown);
+    // The sums over the ranks; nothing is updated yet.
+    StepTotals reduce(Wishes wishes);
+    // The optimiser pass of a step whose loss is finite; update number `step` from 0.
+    void update(const StepTotals& totals, std::int64_t step, float learning_rate);
+    // Whether this step should be settled only between compute() and reduce() of the next one. All ranks say
+    // the same.
+    bool settles_late() const noexcept { return late_ && !(reducer_ && tunes_ && tuner_.measures()); }
+    // The end of the step that was updated and not settled; waits for it. What it changed may be kept or shown
+    // from here on.
+    StepOutcome settle();
+    int bad_row() const noexcept { return mine_.first_not_finite; }  // of the last batch; -1: none
 
     OptimiserState state();  // momentum, or both moments, by name
 
@@ -76,12 +96,20 @@ class Synchroniser {
     void broadcast_state();
 
   private:
+    // What is known of a step before it is settled.
+    struct Step {
+        explicit Step(std::shared_ptr<DeviceStream> stream) : clock(std::move(stream)) {}
+        ComputeClock clock;
+        StepTimes times;
+        double norm_wait = 0;  // of the host, inside compute
+    };
+
     std::shared_ptr<comm::SharedMemory> share_gradients();
     void choose_path();
-    void measure_compute(Stopwatch& watch, double norm_wait, double slowdown);
-    void reduce(std::span<double> counts);
+    void slow_down(Step& step, double slowdown);
+    void sum_counts(std::span<double> counts);
     void record_steps();
-    void tune_buckets();
+    void tune_buckets(double compute_seconds);
     void level_drift();
     void broadcast_learned();  // all but the buffers, in which ranks may differ until they are merged
     void broadcast(std::span<float> array, std::string_view what);
@@ -91,15 +119,16 @@ class Synchroniser {
     NormReducer& norms_;
     const Settings& settings_;
     std::shared_ptr<DeviceStream> stream_;          // null: gradients lie in host memory
-    std::unique_ptr<DeviceMark> begin_, end_;       // of a step's compute, on the device
     std::unique_ptr<comm::BucketReducer> reducer_;  // null in a job of one rank
     bool mixed_ = false;                            // some ranks compute on devices, some do not
     std::vector<nn::UpdateRange> ranges_;
     std::vector<std::pair<std::string, std::shared_ptr<nn::Storage>>> state_;
     double samples_since_merge_ = 0;
-    StepTimes times_;
-    double norm_wait_ = 0;
-    int bad_row_ = -1;
+    std::array<Step, 2> steps_;  // in turns
+    std::size_t queued_ = 0, settled_ = 0;
+    nn::LossSum mine_;  // of the last batch
+    int clips_ = 0;
+    bool late_ = false, tunes_ = false;
     comm::BucketTuner tuner_;
 };
 

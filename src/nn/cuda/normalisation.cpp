@@ -90,8 +90,9 @@ class NormOperation final : public Operation {
         kernels::norm_statistics(sums_, shape_, epsilon(), running(parameters), state_, stream());
     }
 
-    // Sums over ranks through the host.
+    // Sums over ranks: where they lie, or through the host.
     void reduce(double* values, std::size_t count) {
+        if (options_.reducer->on_device()) return options_.reducer->sum({values, count});
         auto* host = static_cast<double*>(exchange_.get());
         DIVS_CUDA_CALL(cudaMemcpyAsync, host, values, count * sizeof(double), cudaMemcpyDeviceToHost,
                        stream());

@@ -185,3 +185,65 @@ TEST_CASE("sums over MPI between buckets on devices keep their turn") {
         CHECK(statistics[0] == world().size() * world().size());
     }
 }
+
+TEST_CASE("values are summed among the buckets, where they lie; a step is finished once the next is posted") {
+    const std::size_t size = 20000, half = 10000, steps = 6;
+    const Layout layout = layouts[static_cast<std::size_t>(GENERATE(0, 1, 4))];
+    INFO(layout.name);
+    const std::string before = nccl_calls();
+    Replica replica(layout, size);
+    const PathPlan plan = replica.chosen.plan;
+    BucketReducer reducer(world(), std::move(replica.chosen.sum), {{half, size}, {0, half}});
+    CHECK(reducer.sums_values() == plan.mpi_ranks.empty());
+    if (!reducer.sums_values()) return;
+
+    // What is seen on the device's queue, in the order of computing, without the host waiting for any of it.
+    struct Seen {
+        std::vector<float> mine, sums;
+        std::vector<double> forward, backward;
+    };
+    std::vector<Seen> seen(steps);
+    std::vector<double> forward, backward;  // on the device
+    forward.resize(101);
+    backward.resize(100);
+    const auto values_of = [](int rank, std::uint64_t step) {
+        return step == 2 && rank == 1 ? 0.0 : static_cast<double>(rank + 1) * static_cast<double>(step + 1);
+    };
+    for (std::uint64_t step = 0; step < steps; ++step) {
+        Seen& now = seen[step];
+        now.mine = gradients_of(world().rank(), size, step);
+        const double mine = values_of(world().rank(), step);
+        replica.compute([&, mine] { std::fill(forward.begin(), forward.end(), mine); });
+        reducer.sum(forward);
+        replica.compute([&] {
+            now.forward = forward;
+            std::copy_n(now.mine.data() + half, half, replica.arena.data() + half);
+        });
+        reducer.ready({half, size});
+        replica.compute([&, mine] { std::fill(backward.begin(), backward.end(), -mine); });
+        reducer.sum(backward);
+        replica.compute([&] {
+            now.backward = backward;
+            std::copy_n(now.mine.data(), half, replica.arena.data());
+        });
+        reducer.ready({0, half});
+        if (step > 0) {
+            CHECK(reducer.finish() >= 0);
+            CHECK(reducer.values_seconds() > 0);
+            CHECK(reducer.timings().size() == 2);
+        }
+        reducer.join();
+        CHECK_THROWS_AS(reducer.join(), Error);
+        replica.compute([&] { now.sums = replica.arena; });
+    }
+    reducer.finish();
+    replica.device->drain();
+    for (std::uint64_t step = 0; step < steps; ++step) {
+        double expected = 0;
+        for (int r = 0; r < world().size(); ++r) expected += values_of(r, step);
+        CHECK((seen[step].forward == std::vector<double>(101, expected)));
+        CHECK((seen[step].backward == std::vector<double>(100, -expected)));
+        CHECK((seen[step].sums == total(size, step)));
+    }
+    check_log(plan, nccl_calls().substr(before.size()));
+}
