@@ -7,22 +7,11 @@
 #include <ctime>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
-using Work = std::function<void()>;
-struct CUgraph_st {
-    std::vector<Work> work;
-};
-struct CUgraphExec_st {
-    std::vector<Work> work;
-};
-struct CUstream_st {
-    std::unique_ptr<CUgraph_st> recording;
-};
-struct CUevent_st {
-    double seconds = 0;
-};
+#include "stream_double.hpp"
 
 namespace divs::kernels::host {
 namespace {
@@ -32,12 +21,32 @@ thread_local cudaError_t last_error = cudaSuccess;
 struct Blocks {
     std::map<void*, std::size_t> sizes;
     std::size_t used = 0;
+    void* freed = nullptr;  // kept until the next is, so that what is allocated next lies elsewhere
+    ~Blocks() { std::free(freed); }
 };
 thread_local Blocks blocks;
 
 cudaError_t remember(cudaError_t code) {
     if (code != cudaSuccess) last_error = code;
     return code;
+}
+
+// Memory of the host that the device reads and writes by itself, of this process.
+struct Pinned {
+    std::mutex mutex;
+    std::map<const void*, std::size_t> sizes;
+
+    bool holds(const void* at) {
+        const std::lock_guard lock(mutex);
+        const auto after = sizes.upper_bound(at);
+        if (after == sizes.begin()) return false;
+        const auto& [begin, size] = *std::prev(after);
+        return at < static_cast<const char*>(begin) + size;
+    }
+};
+Pinned& pinned() {
+    static Pinned memory;
+    return memory;
 }
 
 double seconds() {
@@ -53,11 +62,26 @@ DeviceDouble& device() {
     return device;
 }
 
+namespace {
+
+// The host waits; a device that is lost is not waited for.
+cudaError_t wait_until(const std::function<bool()>& done) {
+    if (device().broken == cudaSuccess) device().counts.blocks += late_streams().advance_until(done);
+    return device().broken;
+}
+cudaError_t wait_for_all() {
+    return wait_until([] { return late_streams().idle(); });
+}
+
+}  // namespace
+
 void queue(cudaStream_t stream, std::function<void()> work) {
     if (device().broken != cudaSuccess) {
         remember(device().broken);
     } else if (stream && stream->recording) {
         stream->recording->work.push_back(std::move(work));
+    } else if (stream && stream->late) {
+        stream->enqueue([work = std::move(work)] { return work(), true; });
     } else {
         work();
     }
@@ -134,22 +158,39 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
 }
 cudaError_t cudaFree(void* memory) {
     if (!memory) return cudaSuccess;
+    wait_for_all();
     blocks.used -= blocks.sizes[memory];
     blocks.sizes.erase(memory);
-    std::free(memory);
+    std::free(std::exchange(blocks.freed, memory));
     return cudaSuccess;
 }
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
     *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+    const std::lock_guard lock(pinned().mutex);
+    pinned().sizes[*memory] = bytes;
     return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void* memory) {
+    wait_for_all();
+    const std::lock_guard lock(pinned().mutex);
+    pinned().sizes.erase(memory);
     std::free(memory);
     return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
+// Pageable memory of the host is taken over before the call returns, and waited for where it is written.
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
-    if (bytes > 0) queue(stream, [=] { std::memmove(to, from, bytes); });
+    if (bytes == 0) return device().broken;
+    const bool late = stream && stream->late && !stream->recording;
+    if (late && kind == cudaMemcpyHostToDevice && !pinned().holds(from)) {
+        const auto* begin = static_cast<const char*>(from);
+        queue(stream, [to, taken = std::vector<char>(begin, begin + bytes)] {
+            std::memcpy(to, taken.data(), taken.size());
+        });
+    } else {
+        queue(stream, [=] { std::memmove(to, from, bytes); });
+    }
+    if (late && kind == cudaMemcpyDeviceToHost && !pinned().holds(to)) return cudaStreamSynchronize(stream);
     return device().broken;
 }
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
@@ -170,21 +211,26 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char*, void** function, unsig
 }
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
     *stream = std::make_unique<CUstream_st>().release();
+    if (device().streams != StreamOrder::at_once) late_streams().add(**stream, device().streams, device().seed);
     return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     std::unique_ptr<CUstream_st> owner(stream);
+    wait_until([&] { return stream->work.empty(); });
+    late_streams().remove(*stream);
     return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
-    return device().broken;
+    return wait_for_all();
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     ++device().counts.waits;
     if (stream && stream->recording) return remember(cudaErrorStreamCaptureUnsupported);
-    return device().broken;
+    return wait_until([&] { return !stream || stream->work.empty(); });
 }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) {
+// For the event as it was recorded last; one that never was is no reason to wait.
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+    stream->enqueue([state = event->state, turn = event->state->recorded.load()] { return state->reached >= turn; });
     return device().broken;
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
@@ -206,7 +252,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* run, cudaGraph_t graph, unsign
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t run, cudaStream_t stream) {
     ++device().counts.graph_launches;
-    for (const Work& work : run->work) queue(stream, work);
+    for (const auto& work : run->work) queue(stream, work);
     return device().broken;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
@@ -227,17 +273,24 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
     return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-    queue(stream, [=] { event->seconds = seconds(); });
+    if (device().broken != cudaSuccess) return remember(device().broken);
+    queue(stream, [state = event->state, turn = ++event->state->recorded] {
+        state->seconds = seconds();
+        state->reached = turn;
+    });
     return device().broken;
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t) {
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     ++device().counts.waits;
-    return device().broken;
+    return wait_until([&] { return event->state->passed(); });
 }
-cudaError_t cudaEventQuery(cudaEvent_t) {
-    return device().broken;
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+    if (device().broken != cudaSuccess) return device().broken;
+    late_streams().advance();
+    return event->state->passed() ? cudaSuccess : remember(cudaErrorNotReady);
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t first, cudaEvent_t last) {
-    *milliseconds = static_cast<float>(1e3 * (last->seconds - first->seconds));
+    if (!first->state->passed() || !last->state->passed()) return remember(cudaErrorNotReady);
+    *milliseconds = static_cast<float>(1e3 * (last->state->seconds - first->state->seconds));
     return cudaSuccess;
 }

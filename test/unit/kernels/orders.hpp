@@ -28,4 +28,18 @@ void in_all_orders(Check check) {
     kernels::host::device() = {};
 }
 
+// Every order in which the double of the device works off its streams; each runs the test case anew.
+class InStreamOrders {
+  public:
+    InStreamOrders() {
+        using kernels::host::StreamOrder;
+        kernels::host::device().streams = GENERATE(StreamOrder::at_once, StreamOrder::oldest_first,
+                                                   StreamOrder::youngest_first, StreamOrder::shuffled);
+        kernels::host::device().seed = run_seed();
+    }
+    ~InStreamOrders() { kernels::host::device() = {}; }
+    InStreamOrders(const InStreamOrders&) = delete;
+    InStreamOrders& operator=(const InStreamOrders&) = delete;
+};
+
 }  // namespace divs::test

@@ -93,6 +93,7 @@ double filtered(const std::vector<std::uint8_t>& plane, int stride, int step, in
 }  // namespace
 
 TEST_CASE("cuda: a picture that lies on the device becomes a clip's pixels", "[cuda]") {
+    const divs::test::InStreamOrders orders;
     const auto backend = cuda::make_backend({});
     const auto memory = backend->pixel_memory();
     REQUIRE(memory->pictures());
@@ -151,6 +152,7 @@ TEST_CASE("cuda: a picture that lies on the device becomes a clip's pixels", "[c
 }
 
 TEST_CASE("cuda: clips that waited on the device make the batch that their pixels say", "[cuda]") {
+    const divs::test::InStreamOrders orders;
     const auto backend = cuda::make_backend({});
     const auto memory = backend->pixel_memory();
     // Odd sizes, more clips than one launch takes, and again in memory that others had.
@@ -173,6 +175,7 @@ TEST_CASE("cuda: clips that waited on the device make the batch that their pixel
 
 TEST_CASE("cuda: what is copied from a clip into the same clip is copied to the device once, and whole",
           "[cuda]") {
+    const divs::test::InStreamOrders orders;
     const auto backend = cuda::make_backend({});
     const Shape shape{3, 4, 6, 3};
     auto pixels = random_pixels(shape.size() / 3, 7);
@@ -188,6 +191,7 @@ TEST_CASE("cuda: what is copied from a clip into the same clip is copied to the 
 }
 
 TEST_CASE("cuda: clips of the host's memory are taken too, alone and among others", "[cuda]") {
+    const divs::test::InStreamOrders orders;
     const auto backend = cuda::make_backend({});
     const Shape shape{2, 4, 6, 3};
     const auto pixels = random_pixels(shape.size(), 7);
@@ -200,6 +204,7 @@ TEST_CASE("cuda: clips of the host's memory are taken too, alone and among other
 }
 
 TEST_CASE("cuda: several threads fill clips while another takes them", "[cuda]") {
+    const divs::test::InStreamOrders orders;
     const auto backend = cuda::make_backend({});
     const auto memory = backend->pixel_memory();
     constexpr std::size_t threads = 3, rounds = 20, size = 3 * 8 * 8;

@@ -12,6 +12,7 @@
 
 using namespace divs;
 using namespace divs::nn;
+using divs::test::InStreamOrders;
 using divs::test::run_seed;
 using kernels::host::device;
 
@@ -93,6 +94,7 @@ class Trainee {
             model.train_step(data.batch(epoch), loss, [&](GradientRange r) { ranges.push_back(r); });
         UpdateSettings update;
         update.weight = sum.weight;
+        update.clip_norm = clip_norm;
         const std::span<float> state[] = {{velocity->data(), model.parameters().size()}};
         model.backend().update(update, model.update_ranges(), model.parameters(), model.gradients(), state);
         return sum;
@@ -101,6 +103,7 @@ class Trainee {
     Model model;
     std::shared_ptr<Storage> velocity;
     std::vector<GradientRange> ranges;
+    double clip_norm = 0;
 };
 
 std::shared_ptr<Backend> on_device(Precision precision = Precision::float32) {
@@ -118,6 +121,7 @@ RecordOptions never() {
 }  // namespace
 
 TEST_CASE("A model on cuda trains as on the oracle, in float32 and in bfloat16", "[cuda]") {
+    const InStreamOrders orders;
     for (const auto& [precision, bound] :
          {std::pair{Precision::float32, 2e-4}, std::pair{Precision::bfloat16, 0.08}}) {
         Trainee oracle(make_backend("reference", {}), never()), trainee(on_device(precision), {});
@@ -141,6 +145,7 @@ TEST_CASE("A model on cuda trains as on the oracle, in float32 and in bfloat16",
 }
 
 TEST_CASE("Recorded steps give the numbers of steps that are not, for every batch size and cut", "[cuda]") {
+    const InStreamOrders orders;
     Trainee plain(on_device(), never());
     std::vector<std::size_t> starts;
     for (const auto& view : plain.model.parameter_views()) starts.push_back(view.offset);
@@ -166,8 +171,10 @@ TEST_CASE("Recorded steps give the numbers of steps that are not, for every batc
 }
 
 TEST_CASE("A recorded step allocates nothing, and waits for the device only to read the loss", "[cuda]") {
+    const InStreamOrders orders;
     RecordOptions options;
     Trainee trainee(on_device(Precision::bfloat16), options);
+    trainee.clip_norm = GENERATE(0.0, 0.01);
     for (std::uint64_t step = 0; step < 3; ++step) trainee.step(data_of(4, step), step);
     const auto before = device().counts;
     for (std::uint64_t step = 3; step < 6; ++step) trainee.step(data_of(4, step), step);
@@ -179,6 +186,7 @@ TEST_CASE("A recorded step allocates nothing, and waits for the device only to r
 
 TEST_CASE("Graphs are cut where buckets begin, and what is above a cut is announced before what is below",
           "[cuda]") {
+    const InStreamOrders orders;
     Trainee trainee(on_device(), {});
     std::vector<std::size_t> starts;
     for (const auto& view : trainee.model.parameter_views()) starts.push_back(view.offset);
@@ -197,6 +205,7 @@ TEST_CASE("Graphs are cut where buckets begin, and what is above a cut is announ
 }
 
 TEST_CASE("Batches that are no multiple of the quantum, profiles and frozen layers run right", "[cuda]") {
+    const InStreamOrders orders;
     RecordOptions options;
     options.quantum = 4;
     Trainee trainee(on_device(), options), plain(on_device(), never());
@@ -227,6 +236,7 @@ TEST_CASE("Batches that are no multiple of the quantum, profiles and frozen laye
 }
 
 TEST_CASE("A loss that is not finite names the layer on a device too", "[cuda]") {
+    const InStreamOrders orders;
     Trainee trainee(on_device(), {});
     for (std::uint64_t step = 0; step < 3; ++step) trainee.step(data_of(2, step), step);
     const auto& views = trainee.model.parameter_views();

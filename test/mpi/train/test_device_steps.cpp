@@ -1,0 +1,243 @@
+// Whole training steps between ranks on devices: the cuda backend on the double of the device, whose streams work
+// late and in any order that their marks allow, and NCCL's double between them. The oracle has all of each batch.
+#include <dlfcn.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+
+#include "cuda/backend.hpp"
+#include "divs/core/random.hpp"
+#include "divs/nn/schedule.hpp"
+#include "divs/train/synchroniser.hpp"
+#include "kernels/host/device_double.hpp"
+#include "mpi/world.hpp"
+#include "support/catch.hpp"
+
+using namespace divs;
+using namespace divs::train;
+using divs::test::world;
+using kernels::host::device;
+using kernels::host::StreamOrder;
+
+namespace {
+
+constexpr int height = 10, width = 9, classes = 5;
+constexpr std::uint64_t steps = 6;
+
+nn::ModelSpec spec(bool norms) {
+    return nn::parse_model(norms ? R"(
+conv1 = conv out=12 kernel=3 pad=1
+norm1 = norm relu
+conv2 = conv out=12 kernel=3 pad=1
+norm2 = norm relu from=conv2,norm1
+pool = adaptive_pool
+fc = linear out=classes
+)"
+                                 : R"(
+conv1 = conv out=12 kernel=3 pad=1 bias
+relu
+conv2 = conv out=10 kernel=3 pad=1 bias
+relu
+pool = adaptive_pool
+fc = linear out=classes
+)",
+                           {classes, 1, height, width});
+}
+
+// How many clips of a batch a rank takes: the same for several steps, so that they are recorded; then the last
+// rank has none.
+int share(int rank, std::uint64_t step) {
+    return step == 4 && rank > 0 && rank + 1 == world().size() ? 0 : 2 + rank;
+}
+
+struct Clips {
+    std::vector<std::uint8_t> pixels;
+    std::vector<std::int32_t> labels;
+    std::vector<std::uint64_t> samples;
+    nn::Batch batch() const { return {.pixels = pixels, .labels = labels, .samples = samples, .seed = 7}; }
+};
+
+void add_clips(Clips& clips, int rank, std::uint64_t step) {
+    const Random random(step, Stream::test, static_cast<std::uint64_t>(rank));
+    const auto count = static_cast<std::uint64_t>(share(rank, step));
+    for (std::uint64_t i = 0; i < count * height * width * 3; ++i)
+        clips.pixels.push_back(static_cast<std::uint8_t>(random.below(i, 256)));
+    for (std::uint64_t i = 0; i < count; ++i) {
+        clips.labels.push_back(static_cast<std::int32_t>(random.below(1000000 + i, classes)));
+        clips.samples.push_back(i);
+    }
+}
+
+Settings settings_of(double clip_norm, nn::Optimizer optimizer) {
+    Settings settings;
+    settings.run.bucket_mib = 0.002;
+    settings.run.norm = Norm::sync;
+    settings.optimizer.clip_norm = clip_norm;
+    settings.optimizer.update.optimizer = optimizer;
+    settings.scheduler.quantum = 1;
+    return settings;
+}
+
+std::vector<float> values_of(nn::Backend& backend, std::span<const float> array) {
+    std::vector<float> values(array.size());
+    backend.read(array, values.data());
+    return values;
+}
+
+double difference(const std::vector<float>& a, const std::vector<float>& b) {
+    double sum = 0, size = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        sum += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
+        size += std::pow(static_cast<double>(b[i]), 2);
+    }
+    return std::sqrt(sum / std::max(size, 1e-30));
+}
+
+// A rank on a device of its own, as a run drives it.
+class OnDevice {
+  public:
+    OnDevice(const Settings& settings, bool norms)
+        : settings_(settings),
+          reducer_(world()),
+          model_(spec(norms), nn::cuda::make_backend(options()), world().size() > 1 ? &reducer_ : nullptr) {
+        model_.initialise(3);
+        synchroniser_.emplace(model_, world(), reducer_, settings_);
+    }
+    static nn::BackendOptions options() {
+        device().devices = 8;
+        nn::BackendOptions options;
+        options.device = world().rank();
+        return options;
+    }
+
+    // The norm of the step before.
+    std::optional<double> step(std::uint64_t number, bool overflow = false) {
+        Clips clips;
+        add_clips(clips, world().rank(), number);
+        synchroniser_->compute(clips.batch(), {}, 1);
+        const auto norm = settle();
+        const StepTotals totals = synchroniser_->reduce({});
+        if (overflow) {
+            const float bad = std::numeric_limits<float>::infinity();
+            model_.backend().write(&bad, model_.gradients().subspan(3, 1));
+        }
+        synchroniser_->update(totals, static_cast<std::int64_t>(number), 0.05F);
+        under_way_ = true;
+        CHECK(synchroniser_->settles_late());
+        return norm;
+    }
+    std::optional<double> settle() {
+        if (!std::exchange(under_way_, false)) return std::nullopt;
+        const StepOutcome outcome = synchroniser_->settle();
+        CHECK(outcome.times.compute >= 0);
+        CHECK(outcome.times.exposed >= 0);
+        return outcome.gradient_norm;
+    }
+    std::vector<float> parameters() { return values_of(model_.backend(), model_.parameters()); }
+    std::vector<std::vector<float>> state() {
+        std::vector<std::vector<float>> all{parameters()};
+        for (const auto& [name, array] : synchroniser_->state()) all.push_back(values_of(model_.backend(), array));
+        return all;
+    }
+
+  private:
+    Settings settings_;
+    NormReducer reducer_;
+    nn::Model model_;
+    std::optional<Synchroniser> synchroniser_;
+    bool under_way_ = false;
+};
+
+struct Expected {
+    std::vector<float> parameters;
+    std::vector<double> norms;
+};
+
+Expected by_oracle(const Settings& settings, bool norms) {
+    nn::Model model(spec(norms), nn::make_backend("reference", {}));
+    model.initialise(3);
+    std::vector<std::vector<float>> state(2, std::vector<float>(model.parameters().size()));
+    std::vector<std::span<float>> spans(state.begin(), state.end());
+    spans.resize(settings.optimizer.update.optimizer == nn::Optimizer::sgd ? 1 : 2);
+    Expected expected;
+    for (std::uint64_t step = 0; step < steps; ++step) {
+        Clips clips;
+        for (int rank = 0; rank < world().size(); ++rank) add_clips(clips, rank, step);
+        nn::UpdateSettings update = settings.optimizer.update;
+        update.weight = model.train_step(clips.batch(), {}, nullptr).weight;
+        update.clip_norm = settings.optimizer.clip_norm;
+        update.learning_rate = 0.05F;
+        update.step = static_cast<std::int64_t>(step) + 1;
+        model.backend().update(update, model.update_ranges(), model.parameters(), model.gradients(), spans);
+        expected.norms.push_back(model.backend().gradient_norm());
+    }
+    expected.parameters = values_of(model.backend(), model.parameters());
+    return expected;
+}
+
+std::string nccl_calls() {
+    void* const library = dlopen(std::getenv("DIVS_NCCL"), RTLD_NOW);
+    REQUIRE(library);
+    const auto calls = reinterpret_cast<const char* (*)()>(dlsym(library, "nccl_double_calls"));
+    REQUIRE(calls);
+    return calls();
+}
+
+// The order of the device's streams, for as long as a test case runs.
+class Streams {
+  public:
+    explicit Streams(StreamOrder order) {
+        device().streams = order;
+        device().seed = static_cast<std::uint64_t>(world().rank()) + 11;
+    }
+    ~Streams() { device() = {}; }
+};
+
+}  // namespace
+
+TEST_CASE("steps on devices are those of one rank with the whole batch, and wait for the loss alone") {
+    const Streams streams(
+        GENERATE(StreamOrder::oldest_first, StreamOrder::youngest_first, StreamOrder::shuffled));
+    const double clip_norm = GENERATE(0.0, 0.05);
+    const bool norms = GENERATE(false, true);
+    const Settings settings = settings_of(clip_norm, norms ? nn::Optimizer::sgd : nn::Optimizer::adamw);
+    const Expected expected = by_oracle(settings, norms);
+    const std::string calls_before = nccl_calls();
+    std::vector<double> seen;
+    {
+        OnDevice rank(settings, norms);
+        for (std::uint64_t step = 0; step < steps; ++step) {
+            const auto before = device().counts;
+            if (const auto norm = rank.step(step)) seen.push_back(*norm);
+            const auto after = device().counts;
+            // A rank without samples has no loss, and comes to the step before when it settles that.
+            if (step > 0) CHECK(after.blocks - before.blocks == 1);
+            if (step > 1 && share(world().rank(), step) > 0) CHECK(after.allocations == before.allocations);
+            if (step == 3) CHECK(after.graph_launches > before.graph_launches);
+        }
+        seen.push_back(*rank.settle());
+        CHECK(difference(rank.parameters(), expected.parameters) < 1e-4);
+    }
+    REQUIRE(seen.size() == steps);
+    for (std::size_t i = 0; i < steps; ++i) CHECK(seen[i] == Approx(expected.norms[i]).epsilon(1e-3));
+    const std::string calls = nccl_calls().substr(calls_before.size());
+    CHECK((calls.find("double") != std::string::npos) == (norms && world().size() > 1));
+    CHECK(calls.find("abort") == std::string::npos);
+    comm::require_equal(world(), std::as_bytes(std::span(calls)), "the order of NCCL's calls");
+}
+
+TEST_CASE("an update whose gradient is not finite changes nothing on any rank, and is heard of late") {
+    const Streams streams(StreamOrder::shuffled);
+    for (const auto optimizer : {nn::Optimizer::sgd, nn::Optimizer::adamw}) {
+        OnDevice rank(settings_of(0.1, optimizer), false);
+        for (std::uint64_t step = 0; step < 3; ++step) rank.step(step);
+        CHECK(std::isfinite(*rank.settle()));
+        const auto before = rank.state();
+        rank.step(3, true);
+        CHECK(rank.state() == before);
+        CHECK_FALSE(std::isfinite(*rank.step(3)));
+        CHECK(std::isfinite(*rank.settle()));
+        CHECK(rank.state() != before);
+    }
+}
