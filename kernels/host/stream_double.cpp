@@ -18,12 +18,30 @@ LateStreams& late_streams() {
     return streams;
 }
 
+LateStreams::~LateStreams() {
+    {
+        const std::lock_guard lock(mutex_);
+        ending_ = true;
+    }
+    end_.notify_all();
+    if (slow_.joinable()) slow_.join();
+}
+
+void LateStreams::work_slowly() {
+    std::unique_lock lock(mutex_);
+    for (std::uint64_t seen = 0; !end_.wait_for(lock, std::chrono::milliseconds(2), [&] { return ending_; });) {
+        if (seen == done_) advance_locked();
+        seen = done_;
+    }
+}
+
 void LateStreams::add(CUstream_st& stream, StreamOrder order, std::uint64_t seed) {
     const std::lock_guard lock(mutex_);
     stream.late = true;
     streams_.push_back(&stream);
     order_ = order;
     random_.seed(seed);
+    if (!slow_.joinable()) slow_ = std::thread([this] { work_slowly(); });
 }
 
 void LateStreams::remove(CUstream_st& stream) {
@@ -44,6 +62,7 @@ bool LateStreams::advance_locked() {
     for (CUstream_st* stream : busy)
         if (stream->work.front()()) {
             stream->work.pop_front();
+            ++done_;
             return true;
         }
     return false;

@@ -1,14 +1,17 @@
 // Streams and events of the double of the CUDA runtime. Work is done when it is queued, or, on streams that were
-// made while device().streams asks for it, as late as the host allows: only when somebody waits, and then by
-// streams in an order that respects events alone. Work that lacks a wait for another stream comes too early.
+// made while device().streams asks for it, late: when somebody waits, or slowly where nobody does (another process
+// may need it), by streams in an order that respects events alone. Work that lacks a wait for another stream comes
+// too early.
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <random>
+#include <thread>
 #include <vector>
 
 #include "device_double.hpp"
@@ -41,6 +44,7 @@ namespace divs::kernels::host {
 // The late streams of this process; any thread.
 class LateStreams {
   public:
+    ~LateStreams();
     void add(CUstream_st& stream, StreamOrder order, std::uint64_t seed);
     void remove(CUstream_st& stream);
     void push(CUstream_st& stream, std::function<bool()> work);
@@ -52,11 +56,16 @@ class LateStreams {
 
   private:
     bool advance_locked();
+    void work_slowly();
 
     std::mutex mutex_;
     std::vector<CUstream_st*> streams_;  // by age
     StreamOrder order_ = StreamOrder::shuffled;
     std::mt19937_64 random_;
+    std::uint64_t done_ = 0;  // pieces of work
+    bool ending_ = false;
+    std::condition_variable end_;
+    std::thread slow_;
 };
 LateStreams& late_streams();
 

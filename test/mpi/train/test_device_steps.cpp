@@ -212,7 +212,7 @@ TEST_CASE("steps on devices are those of one rank with the whole batch, and wait
             if (const auto norm = rank.step(step)) seen.push_back(*norm);
             const auto after = device().counts;
             // A rank without samples has no loss, and comes to the step before when it settles that.
-            if (step > 0) CHECK(after.blocks - before.blocks == 1);
+            if (step > 0) CHECK(after.blocks - before.blocks <= 1);
             if (step > 1 && share(world().rank(), step) > 0) CHECK(after.allocations == before.allocations);
             if (step == 3) CHECK(after.graph_launches > before.graph_launches);
         }
