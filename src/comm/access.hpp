@@ -16,6 +16,8 @@ struct WorldAccess {
     // An operation written over messages, numbered, run in its turn and watched like any other. Every rank
     // posts it.
     static Work post(World& world, std::string_view what, std::function<Task(Channel&)> start);
+    // What the thread that communicates looks at beside the operations, until it is true: see Engine.
+    static Work watch(World& world, std::string_view what, std::function<bool()> through);
     static Watchdog& watchdog(World& world);
 };
 

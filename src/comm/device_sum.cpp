@@ -14,6 +14,7 @@ namespace divs::comm {
 namespace {
 
 constexpr const char* values_name = "norm statistics";
+constexpr const char* watch_name = "buckets on their devices";
 
 }  // namespace
 
@@ -181,25 +182,25 @@ Task DeviceSum::sum_over_mpi(Channel& channel, Bucket& bucket) {
 }
 
 // While the device works off what was queued: sees a peer fail, and lets the watchdog see a hang.
-Task DeviceSum::watch(Channel& channel, const DeviceMark& released) {
-    while (!stream_->reached(released)) {
+bool DeviceSum::through(const DeviceMark& released) {
+    bool reached = false;
+    guard(watch_name, [&] {
+        reached = stream_->reached(released);
         if (nccl_) nccl_->accepted();
-        co_await channel.pause();
-    }
-    if (nccl_) nccl_->accepted();
+    });
+    return reached;
 }
 
 void DeviceSum::join() {
     Step& step = posting();
     for (const Work& work : step.works) work.wait();
+    step.watch.wait();  // of the step before the last: its mark is set again
     guard("end of backward", [&] {
         stream_->mark_compute(*step.computed);
         if (!step.works.empty()) stream_->compute_waits_for(*step.buckets[step.works.size() - 1]->done);
         stream_->mark_compute(*step.released);
     });
-    step.watch = WorldAccess::post(world_, watch_name, [this, &step](Channel& channel) {
-        return named(watch_name, watch(channel, *step.released));
-    });
+    step.watch = WorldAccess::watch(world_, watch_name, [this, &step] { return through(*step.released); });
     ++joined_;
 }
 

@@ -15,9 +15,6 @@ namespace divs::comm {
 
 class Channel;
 
-// The operation that ends a step, on ranks without a device as well.
-inline constexpr const char* watch_name = "buckets on their devices";
-
 class DeviceSum : public BucketSum {
   public:
     // `nccl`: started; null where this rank takes no part in it.
@@ -68,7 +65,7 @@ class DeviceSum : public BucketSum {
     Task sum(Channel& channel, const Values& marks, std::span<double> values);
     Task sum_over_mpi(Channel& channel, Bucket& bucket);
     Task accept(Channel& channel);
-    Task watch(Channel& channel, const DeviceMark& released);
+    bool through(const DeviceMark& released);
     Task named(std::string what, Task work);  // its errors say what it was
 
     void begin_copy(Bucket& bucket);

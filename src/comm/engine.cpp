@@ -18,6 +18,14 @@ std::exception_ptr not_run(const Work::State& state, int rank, std::string_view 
         fmt::format("rank {}: operation {} \"{}\" was not run: {}", rank, state.number, state.what, reason)));
 }
 
+void end(Work::State& state, std::exception_ptr error) {
+    std::lock_guard lock(state.mutex);
+    state.end = now_seconds();
+    state.error = std::move(error);
+    state.done = true;
+    state.finished.notify_all();
+}
+
 std::string message_of(const std::exception_ptr& error) {
     try {
         std::rethrow_exception(error);
@@ -118,9 +126,13 @@ void Engine::park() {
 bool Engine::wait_for_operation() {
     const auto awake = [&] { return !queue_.empty() || closing_ || leaving_ || abort_code_ >= 0; };
     std::unique_lock lock(mutex_);
-    while (!posted_.wait_for(lock, std::chrono::milliseconds(5), awake)) {
+    while (!awake()) {
+        const bool watching = !watches_.empty();
+        const auto pause = watching ? std::chrono::microseconds(100) : std::chrono::milliseconds(5);
+        if (posted_.wait_for(lock, pause, [&] { return awake() || watches_.empty() == watching; })) continue;
         lock.unlock();
         channel_->nudge();
+        look();
         lock.lock();
     }
     return !queue_.empty() || abort_code_ >= 0;
@@ -137,13 +149,44 @@ bool Engine::take_next() {
         std::lock_guard lock(current_->state->mutex);
         current_->state->start = now_seconds();
     }
+    looking_ = false;
     watchdog_.begin(current_->state->number, current_->state->what, &channel_->progress());
     return true;
 }
 
+void Engine::look() {
+    Watch* first = nullptr;
+    std::uint64_t number = 0;
+    {
+        std::lock_guard lock(mutex_);
+        if (watches_.empty()) return;
+        first = &watches_.front();  // stays where it is: others only append
+        number = posts_;
+    }
+    if (!current_ && !std::exchange(looking_, true))
+        watchdog_.begin(number, first->state->what, &channel_->progress());
+    if (failure_) return end_watch(not_run(*first->state, topology_.rank, message_of(failure_)));
+    try {
+        if (first->through()) end_watch(nullptr);
+    } catch (...) {
+        failure_ = std::current_exception();
+        end_watch(failure_);
+    }
+}
+
+void Engine::end_watch(std::exception_ptr error) {
+    if (std::exchange(looking_, false)) watchdog_.end();
+    std::unique_lock lock(mutex_);
+    const std::shared_ptr<Work::State> state = std::move(watches_.front().state);
+    watches_.pop_front();
+    lock.unlock();
+    end(*state, std::move(error));
+}
+
 // Moves the current operation on. True when it ended.
 bool Engine::step() {
-    if (!current_ && !take_next()) return true;
+    look();
+    if (!current_ && !take_next()) return !looking_;
     Operation& operation = *current_;
     if (failure_) {
         finish(not_run(*operation.state, topology_.rank, message_of(failure_)));
@@ -171,11 +214,7 @@ void Engine::finish(std::exception_ptr error) {
     watchdog_.end();
     const std::shared_ptr<Work::State> state = std::move(current_->state);
     current_.reset();
-    std::lock_guard lock(state->mutex);
-    state->end = now_seconds();
-    state->error = std::move(error);
-    state->done = true;
-    state->finished.notify_all();
+    end(*state, std::move(error));
 }
 
 std::shared_ptr<Work::State> Engine::post(std::string_view what, Start start) {
@@ -192,6 +231,22 @@ std::shared_ptr<Work::State> Engine::post(std::string_view what, Start start) {
     }
     posted_.notify_one();
     poll();
+    return state;
+}
+
+std::shared_ptr<Work::State> Engine::watch(std::string_view what, std::function<bool()> through) {
+    auto state = std::make_shared<Work::State>();
+    state->what = what;
+    if (!options_.thread) state->engine = this;
+    {
+        std::lock_guard lock(mutex_);
+        if (leaving_)
+            throw_error<CommunicationError>("rank {}: \"{}\" posted after communication ended",
+                                            topology_.rank, what);
+        state->number = posts_;
+        watches_.push_back({state, std::move(through)});
+    }
+    posted_.notify_one();
     return state;
 }
 
@@ -245,6 +300,10 @@ void Engine::run_until(const Work::State& state) {
 // Called by whoever runs operations. Whoever waits for an operation that will never run must hear of it.
 void Engine::cancel_all(std::string_view reason) noexcept {
     while (current_ || take_next()) finish(not_run(*current_->state, topology_.rank, reason));
+    for (std::unique_lock lock(mutex_); !watches_.empty(); lock.lock()) {
+        lock.unlock();
+        end_watch(not_run(*watches_.front().state, topology_.rank, reason));
+    }
 }
 
 void Engine::leave() noexcept {

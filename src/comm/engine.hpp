@@ -52,6 +52,9 @@ class Engine {
     Watchdog& watchdog() noexcept { return watchdog_; }
 
     std::shared_ptr<Work::State> post(std::string_view what, Start start);
+    // Looks, beside the operations, whether this has come through; it waits for no turn and is not numbered, so
+    // ranks may differ in it. What it throws ends communication like an operation's error.
+    std::shared_ptr<Work::State> watch(std::string_view what, std::function<bool()> through);
     // Runs operations on the calling thread until the given one is done. Nothing where a thread runs them.
     void run_until(const Work::State& state);
     // Moves operations along on the calling thread, without waiting. Nothing where a thread runs them.
@@ -70,6 +73,11 @@ class Engine {
         bool started = false;
     };
 
+    struct Watch {
+        std::shared_ptr<Work::State> state;
+        std::function<bool()> through;
+    };
+
     void open();
     void close();
     void thread_main(std::promise<void>& opened);
@@ -79,6 +87,8 @@ class Engine {
     bool take_next();
     bool step();
     void finish(std::exception_ptr error);
+    void look();
+    void end_watch(std::exception_ptr error);
     void advance(Backoff& backoff);
     void wait_for_message(Backoff& backoff);
     void cancel_all(std::string_view reason) noexcept;
@@ -94,10 +104,12 @@ class Engine {
     std::mutex mutex_;  // of the queue and of the flags below
     std::condition_variable posted_;
     std::deque<Operation> queue_;
+    std::deque<Watch> watches_;  // one after the other
     std::uint64_t posts_ = 0;
     bool closing_ = false, parked_ = false;
 
     std::optional<Operation> current_;  // of the thread that calls MPI
+    bool looking_ = false;              // the watchdog hears of the watch, there being no operation
     std::exception_ptr failure_;        // the first error: nothing runs after it
     std::atomic<bool> leaving_{false};
     std::atomic<int> abort_code_{-1};

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "access.hpp"
-#include "device_sum.hpp"
+#include "divs/comm/bucket_sum.hpp"
 #include "reduce.hpp"
 #include "shared_sum.hpp"
 #include "subset.hpp"
@@ -14,10 +14,6 @@ namespace divs::comm {
 namespace {
 
 constexpr auto add = [](float a, float b) { return a + b; };
-
-Task nothing() {
-    co_return;
-}
 
 Task sum_among(Channel& channel, std::span<float> values, std::span<const int> ranks) {
     Subset subset(channel, ranks);
@@ -28,13 +24,8 @@ class HostSum : public BucketSum {
   public:
     using SumRange = std::function<Task(Channel&, Range)>;
 
-    // `beside_devices`: other ranks' gradients lie on devices.
-    HostSum(World& world, std::size_t size, SumRange sum, bool beside_devices)
-        : world_(world),
-          size_(size),
-          sum_(std::move(sum)),
-          beside_devices_(beside_devices),
-          exceptions_(std::uncaught_exceptions()) {}
+    HostSum(World& world, std::size_t size, SumRange sum)
+        : world_(world), size_(size), sum_(std::move(sum)), exceptions_(std::uncaught_exceptions()) {}
 
     // The gradients may be freed next: nothing may still write to them.
     ~HostSum() override {
@@ -66,8 +57,6 @@ class HostSum : public BucketSum {
         }
         works_.clear();
         bytes_.clear();
-        // Operations have the same numbers on all ranks.
-        if (beside_devices_) WorldAccess::post(world_, watch_name, [](Channel&) { return nothing(); });
     }
 
     Finished finish() override { return std::exchange(joined_, {}); }
@@ -76,7 +65,6 @@ class HostSum : public BucketSum {
     World& world_;
     std::size_t size_;
     SumRange sum_;
-    bool beside_devices_;
     int exceptions_;
     std::vector<Work> works_;  // of the step that is being posted
     std::vector<std::size_t> bytes_;
@@ -87,19 +75,18 @@ class HostSum : public BucketSum {
 
 std::unique_ptr<BucketSum> make_host_sum(World& world, std::span<float> gradients,
                                          std::vector<int> mpi_ranks) {
-    const bool beside_devices = !mpi_ranks.empty();
     const auto sum = [gradients, ranks = std::move(mpi_ranks)](Channel& channel, Range bucket) {
         const auto values = gradients.subspan(bucket.begin, bucket.size());
         return ranks.empty() ? reduce(channel, values, add) : sum_among(channel, values, ranks);
     };
-    return std::make_unique<HostSum>(world, gradients.size(), sum, beside_devices);
+    return std::make_unique<HostSum>(world, gradients.size(), sum);
 }
 
 std::unique_ptr<BucketSum> make_shared_sum(World& world, std::shared_ptr<const SharedMemory> memory) {
     const std::size_t size = memory->part(0).size();
     const auto sum = std::make_shared<SharedSum>(std::move(memory));
     return std::make_unique<HostSum>(
-        world, size, [sum](Channel& channel, Range bucket) { return sum->add_up(channel, bucket); }, false);
+        world, size, [sum](Channel& channel, Range bucket) { return sum->add_up(channel, bucket); });
 }
 
 }  // namespace divs::comm

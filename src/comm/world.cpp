@@ -262,6 +262,9 @@ void World::abort(int code, std::string_view message) noexcept {
 Work WorldAccess::post(World& world, std::string_view what, std::function<Task(Channel&)> start) {
     return Work(world.impl_->engine.post(what, std::move(start)));
 }
+Work WorldAccess::watch(World& world, std::string_view what, std::function<bool()> through) {
+    return Work(world.impl_->engine.watch(what, std::move(through)));
+}
 Watchdog& WorldAccess::watchdog(World& world) {
     return world.impl_->engine.watchdog();
 }
