@@ -120,7 +120,8 @@ double queued_seconds(Subject& subject, const Options& o) {
 
 void run_queued(Subject& subject, const Options& o) {
     const double seconds = queued_seconds(subject, o), rate = o.batch / seconds;
-    Report report("step", {"model", "frames", "size", "batch", "precision", "conv", "step ms", "samples/s", "TFLOP/s"});
+    Report report(
+        "step", {"model", "frames", "size", "batch", "precision", "conv", "step ms", "samples/s", "TFLOP/s"});
     report.row({o.model, o.frames, o.size, o.batch, o.precision, o.conv, 1e3 * seconds, rate,
                 6e-12 * subject.model().multiply_adds(o.batch) / seconds});
     report.figure(fmt::format("step.{}.{}", o.model, o.precision), rate, "samples/s");
@@ -191,8 +192,10 @@ void add_step(CLI::App& bench) {
     step.add_option("--classes", options->classes)->check(CLI::Range(2, 1000000));
     step.add_option("--threads", options->threads, "Compute threads")->check(CLI::Range(1, 1024));
     step.add_option("--backend", options->backend, "cpu, reference or cuda");
-    step.add_option("--precision", options->precision, "Of a backend on a device")->check(CLI::IsMember(nn::precision_names));
-    step.add_option("--conv", options->conv, "Whose convolutions a device runs")->check(CLI::IsMember(nn::conv_choice_names));
+    step.add_option("--precision", options->precision, "Of a backend on a device")
+        ->check(CLI::IsMember(nn::precision_names));
+    step.add_option("--conv", options->conv, "Whose convolutions a device runs")
+        ->check(CLI::IsMember(nn::conv_choice_names));
     step.add_option("--steps", options->steps, "Measured steps; their median counts")
         ->check(CLI::Range(1, 100000));
     step.add_option("--warm-up", options->warm_up, "Steps that do not count")->check(CLI::Range(0, 1000));

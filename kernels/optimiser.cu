@@ -28,9 +28,8 @@ __device__ void write_copies(const Arena<T>& arena, const ArenaLine& line, std::
 
 // Four elements a thread; all of one line.
 template <class T, bool Velocity>
-__global__ void __launch_bounds__(block)
-    sgd_kernel(SgdStep step, const GradientScale* __restrict__ scale, Arena<T> arena,
-               float* __restrict__ velocity) {
+__global__ void __launch_bounds__(block) sgd_kernel(SgdStep step, const GradientScale* __restrict__ scale,
+                                                    Arena<T> arena, float* __restrict__ velocity) {
     const std::size_t at = (static_cast<std::size_t>(blockIdx.x) * block + threadIdx.x) * 4;
     const float factor = scale->factor;
     if (at >= arena.size || factor == 0) return;
@@ -104,9 +103,8 @@ __global__ void __launch_bounds__(block)
     if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-__global__ void __launch_bounds__(block)
-    scale_kernel(const double* __restrict__ partial, unsigned count, double weight, double clip_norm,
-                 GradientScale* scale) {
+__global__ void __launch_bounds__(block) scale_kernel(const double* __restrict__ partial, unsigned count,
+                                                      double weight, double clip_norm, GradientScale* scale) {
     double sum = 0;
     for (unsigned i = threadIdx.x; i < count; i += block) sum += partial[i];
     sum = block_sum<block>(sum);
@@ -151,7 +149,6 @@ template void sgd(const SgdStep&, const GradientScale*, const Arena<float>&, flo
 template void sgd(const SgdStep&, const GradientScale*, const Arena<bf16>&, float*, cudaStream_t);
 template void adamw(const AdamwStep&, const GradientScale*, const Arena<float>&, float*, float*,
                     cudaStream_t);
-template void adamw(const AdamwStep&, const GradientScale*, const Arena<bf16>&, float*, float*,
-                    cudaStream_t);
+template void adamw(const AdamwStep&, const GradientScale*, const Arena<bf16>&, float*, float*, cudaStream_t);
 
 }  // namespace divs::kernels

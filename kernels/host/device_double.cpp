@@ -211,7 +211,8 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char*, void** function, unsig
 }
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
     *stream = std::make_unique<CUstream_st>().release();
-    if (device().streams != StreamOrder::at_once) late_streams().add(**stream, device().streams, device().seed);
+    if (device().streams != StreamOrder::at_once)
+        late_streams().add(**stream, device().streams, device().seed);
     return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
@@ -230,7 +231,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 }
 // For the event as it was recorded last; one that never was is no reason to wait.
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-    stream->enqueue([state = event->state, turn = event->state->recorded.load()] { return state->reached >= turn; });
+    stream->enqueue(
+        [state = event->state, turn = event->state->recorded.load()] { return state->reached >= turn; });
     return device().broken;
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {

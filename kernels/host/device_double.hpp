@@ -1,10 +1,10 @@
 // What tests ask of the double of the CUDA runtime, and how its kernels run.
 #pragma once
 
+#include <cuda_runtime_api.h>
+
 #include <cstdint>
 #include <functional>
-
-#include <cuda_runtime_api.h>
 
 namespace divs::kernels::host {
 
@@ -12,8 +12,8 @@ namespace divs::kernels::host {
 // gives the same numbers in all of them; one that lacks a barrier does not.
 enum class ThreadOrder { forward, reverse, shuffled };
 
-// When the work of streams is done; see stream_double.hpp. Of late ones that could all go on, the oldest does (the
-// one that computes), or the youngest, or one that is drawn.
+// When the work of streams is done; see stream_double.hpp. Of late ones that could all go on, the oldest does
+// (the one that computes), or the youngest, or one that is drawn.
 enum class StreamOrder { at_once, oldest_first, youngest_first, shuffled };
 
 struct Counts {

@@ -29,7 +29,8 @@ LateStreams::~LateStreams() {
 
 void LateStreams::work_slowly() {
     std::unique_lock lock(mutex_);
-    for (std::uint64_t seen = 0; !end_.wait_for(lock, std::chrono::milliseconds(2), [&] { return ending_; });) {
+    for (std::uint64_t seen = 0;
+         !end_.wait_for(lock, std::chrono::milliseconds(2), [&] { return ending_; });) {
         if (seen == done_) advance_locked();
         seen = done_;
     }

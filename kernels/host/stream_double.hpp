@@ -1,7 +1,7 @@
-// Streams and events of the double of the CUDA runtime. Work is done when it is queued, or, on streams that were
-// made while device().streams asks for it, late: when somebody waits, or slowly where nobody does (another process
-// may need it), by streams in an order that respects events alone. Work that lacks a wait for another stream comes
-// too early.
+// Streams and events of the double of the CUDA runtime. Work is done when it is queued, or, on streams that
+// were made while device().streams asks for it, late: when somebody waits, or slowly where nobody does
+// (another process may need it), by streams in an order that respects events alone. Work that lacks a wait
+// for another stream comes too early.
 #pragma once
 
 #include <atomic>

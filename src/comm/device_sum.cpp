@@ -73,8 +73,7 @@ DeviceSum::Bucket& DeviceSum::next_bucket(Range range) {
 
 DeviceSum::Values& DeviceSum::next_values() {
     Step& step = posting();
-    if (step.sums == step.values.size())
-        step.values.push_back({stream_->make_mark(), stream_->make_mark()});
+    if (step.sums == step.values.size()) step.values.push_back({stream_->make_mark(), stream_->make_mark()});
     return step.values[step.sums++];
 }
 

@@ -49,9 +49,9 @@ class DeviceSum : public BucketSum {
         std::vector<std::unique_ptr<Bucket>> buckets;
         std::vector<Work> works;  // a bucket each, of those in use
         std::vector<Values> values;
-        std::size_t sums = 0;                             // of values, in use
+        std::size_t sums = 0;                            // of values, in use
         std::unique_ptr<DeviceMark> computed, released;  // backward is over; the sums are there
-        Work watch;                                       // ends when the device is through
+        Work watch;                                      // ends when the device is through
     };
 
     Step& posting() noexcept { return steps_[joined_ % steps_.size()]; }

@@ -52,8 +52,8 @@ class Engine {
     Watchdog& watchdog() noexcept { return watchdog_; }
 
     std::shared_ptr<Work::State> post(std::string_view what, Start start);
-    // Looks, beside the operations, whether this has come through; it waits for no turn and is not numbered, so
-    // ranks may differ in it. What it throws ends communication like an operation's error.
+    // Looks, beside the operations, whether this has come through; it waits for no turn and is not numbered,
+    // so ranks may differ in it. What it throws ends communication like an operation's error.
     std::shared_ptr<Work::State> watch(std::string_view what, std::function<bool()> through);
     // Runs operations on the calling thread until the given one is done. Nothing where a thread runs them.
     void run_until(const Work::State& state);

@@ -36,13 +36,14 @@ static_assert(Config{}.magic == theirs.magic);
 // The same number and order of parameters, each passed in the same way: pointers as pointers, enumerations as
 // ints.
 template <class Ours, class Theirs>
-constexpr bool alike_parameter = (std::is_pointer_v<Ours> && std::is_pointer_v<Theirs>) ||
-                                 (sizeof(Ours) == sizeof(Theirs) && !std::is_pointer_v<Ours> &&
-                                  !std::is_pointer_v<Theirs>);
+constexpr bool alike_parameter =
+    (std::is_pointer_v<Ours> && std::is_pointer_v<Theirs>) ||
+    (sizeof(Ours) == sizeof(Theirs) && !std::is_pointer_v<Ours> && !std::is_pointer_v<Theirs>);
 template <class Ours, class Theirs>
 constexpr bool alike = false;
 template <class R, class... P, class TheirR, class... TheirP>
-requires(sizeof...(P) == sizeof...(TheirP)) constexpr bool alike<R (*)(P...), TheirR (*)(TheirP...)> =
+    requires(sizeof...(P) == sizeof...(TheirP))
+constexpr bool alike<R (*)(P...), TheirR (*)(TheirP...)> =
     alike_parameter<R, TheirR> && (alike_parameter<P, TheirP> && ...);
 
 static_assert(alike<GetVersion, decltype(&ncclGetVersion)>);

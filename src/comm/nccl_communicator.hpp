@@ -24,7 +24,7 @@ class NcclCommunicator {
     // Calls only begin what they do: accepted() says when the next may follow. They queue work on the
     // device's stream. CommunicationError, with the call and NCCL's words, where one fails at once.
     void start(const nccl::UniqueId& id);
-    void all_reduce(std::span<float> values);        // sums, in place
+    void all_reduce(std::span<float> values);  // sums, in place
     void all_reduce(std::span<double> values);
     void reduce(std::span<float> values, int root);  // the sum in place at root; elsewhere unchanged
     void broadcast(std::span<float> values, int root);

@@ -173,7 +173,8 @@ void Executor::record_steps(const RecordOptions& options) {
     ++cuts_version_;
 }
 
-// Norms whose sums go through the host wait for it inside a layer, and a profile asks for each node's own time.
+// Norms whose sums go through the host wait for it inside a layer, and a profile asks for each node's own
+// time.
 bool Executor::may_record(const Batch& batch) const {
     return recording_.quantum > 0 && batch.clips() % recording_.quantum == 0 &&
            (!reducer_ || reducer_->on_device()) && !profiling_;

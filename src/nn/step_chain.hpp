@@ -1,8 +1,8 @@
 // A training step as a chain of stretches of device work. The first step of a plan runs as it is, so that all
 // that is made on first use exists; the second is recorded stretch by stretch; from then on each stretch is
 // queued as one piece. Between stretches the host does what cannot be recorded: it tells communication which
-// gradients are final. A stretch is cut into more pieces where it needs other ranks in its middle: by the sums
-// of norms.
+// gradients are final. A stretch is cut into more pieces where it needs other ranks in its middle: by the
+// sums of norms.
 #pragma once
 
 #include <cstddef>
@@ -29,8 +29,8 @@ class StepChain {
     // The next stretch. In every step of one key the stretches are the same. Where one cannot be recorded,
     // this plan's steps run as they are from there on, and a warning says why.
     void run(const std::function<void()>& work);
-    // Within work: `between` cannot be recorded. What was queued before it is one piece, what follows another;
-    // it runs between them in this step and in those that follow, so what it refers to must stay.
+    // Within work: `between` cannot be recorded. What was queued before it is one piece, what follows
+    // another; it runs between them in this step and in those that follow, so what it refers to must stay.
     void cut(const std::function<void()>& between);
     void finish();  // the step's last stretch has run
 

@@ -134,12 +134,13 @@ void Run::train_step(Epoch& epoch) {
 
     const FeedCounts feed = epoch.counts();
     const auto mine = static_cast<double>(clips.clips.size());
-    under_way_ = {whole, report_of(totals, wait_data, rate),
-                  {mine,
-                   feed.clips ? mine * feed.seconds / static_cast<double>(feed.clips) /
-                                    settings_.data.decode_threads
-                              : 0,
-                   0, wait_data}};
+    under_way_ = {
+        whole,
+        report_of(totals, wait_data, rate),
+        {mine,
+         feed.clips ? mine * feed.seconds / static_cast<double>(feed.clips) / settings_.data.decode_threads
+                    : 0,
+         0, wait_data}};
     if (!synchroniser_->settles_late() || balancer_->uses_times(step_)) settle();
     if (under_way_) under_way_->report.seconds = whole.seconds();
     if (const auto decision = balancer_->after_step(step_, epoch)) after_decision(*decision);

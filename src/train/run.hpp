@@ -30,7 +30,7 @@ struct StartTimes {
     double checkpoint = 0;  // read, and given to all ranks
     double decoder = 0;     // chosen
     double schedule = 0;
-    double clips = 0;       // waiting for the first
+    double clips = 0;  // waiting for the first
     double step = 0;
 
     double total() const { return launch + data + model + checkpoint + decoder + schedule + clips + step; }

@@ -71,11 +71,13 @@ void check_equal(const train::Checkpoint& a, const train::Checkpoint& b, double 
 }
 
 // The lines of a run's metrics that are of this kind, in order.
-std::vector<nlohmann::json> lines_of(const Scratch& scratch, const std::string& name, const std::string& kind) {
+std::vector<nlohmann::json> lines_of(const Scratch& scratch, const std::string& name,
+                                     const std::string& kind) {
     std::vector<nlohmann::json> lines;
     std::istringstream text(read_text(scratch / name / "metrics.jsonl"));
     for (std::string line; std::getline(text, line);)
-        if (auto object = nlohmann::json::parse(line); object["kind"] == kind) lines.push_back(std::move(object));
+        if (auto object = nlohmann::json::parse(line); object["kind"] == kind)
+            lines.push_back(std::move(object));
     return lines;
 }
 
@@ -172,7 +174,8 @@ TEST_CASE("norms over all ranks, clipping and late steps on devices give what on
     const auto steps = lines_of(scratch, "alone", "step");
     REQUIRE(steps.size() > 8);
     for (const auto& [words, ranks, said] :
-         {std::tuple{"", 1, ""}, std::tuple{"", 2, "ranks 0, 1 by NCCL"}, std::tuple{"", 3, "ranks 0-2 by NCCL"},
+         {std::tuple{"", 1, ""}, std::tuple{"", 2, "ranks 0, 1 by NCCL"},
+          std::tuple{"", 3, "ranks 0-2 by NCCL"},
           std::tuple{"0:share,1:share", 2, "ranks 0, 1 through pinned memory"},
           std::tuple{"1:none", 2, "rank 1 by MPI from host memory"}}) {
         INFO(ranks << " ranks, " << words);
@@ -195,8 +198,9 @@ TEST_CASE("norms over all ranks, clipping and late steps on devices give what on
     }
 }
 
-TEST_CASE("a gradient that is not finite ends a job on devices as on the CPU: by its step, its words, and the last "
-          "good checkpoint") {
+TEST_CASE(
+    "a gradient that is not finite ends a job on devices as on the CPU: by its step, its words, and the last "
+    "good checkpoint") {
     const Scratch scratch;
     make_small_dataset(scratch / "data", {.videos = 8, .val_videos = 2});
     for (const int ranks : {1, 2}) {
@@ -205,14 +209,16 @@ TEST_CASE("a gradient that is not finite ends a job on devices as on the CPU: by
         const Outcome outcome = divs::test::divs("train " + config(scratch, name, "auto"), ranks);
         INFO(outcome.text());
         CHECK(outcome.status == 7);
-        CHECK_THAT(outcome.err,
-                   ContainsSubstring("step 3: the gradient's norm is not finite: no layer's output shows it. The "
-                                     "last good checkpoint stays"));
+        CHECK_THAT(
+            outcome.err,
+            ContainsSubstring("step 3: the gradient's norm is not finite: no layer's output shows it. The "
+                              "last good checkpoint stays"));
         const auto kept = train::load_newest(scratch / name);
         REQUIRE(kept);
         CHECK(kept->info.step == 2);
         for (const auto& array : kept->arrays)
-            CHECK(std::all_of(array.values.begin(), array.values.end(), [](float v) { return std::isfinite(v); }));
+            CHECK(std::all_of(array.values.begin(), array.values.end(),
+                              [](float v) { return std::isfinite(v); }));
         CHECK(lines_of(scratch, name, "step").size() == 3);
     }
 }

@@ -76,13 +76,15 @@ class GpuDouble : public Backend {
                        std::span<const float> class_weights, float smoothing, Tensor* gradient) override {
         if (gradient && ++batches_ == lost_at_) device_->lose();
         cpu_->cross_entropy(logits, labels, class_weights, smoothing, gradient);
-        if (gradient && batches_ == overflows_at_) gradient->data()[0] = std::numeric_limits<float>::infinity();
+        if (gradient && batches_ == overflows_at_)
+            gradient->data()[0] = std::numeric_limits<float>::infinity();
     }
     LossSum loss() override { return cpu_->loss(); }
     void update(const UpdateSettings& settings, std::span<const UpdateRange> ranges,
                 std::span<float> parameters, std::span<const float> gradients,
                 std::span<const std::span<float>> state) override {
-        device_->compute([this, settings, parameters, gradients, where = std::vector(ranges.begin(), ranges.end()),
+        device_->compute([this, settings, parameters, gradients,
+                          where = std::vector(ranges.begin(), ranges.end()),
                           kept = std::vector(state.begin(), state.end())] {
             cpu_->update(settings, where, parameters, gradients, kept);
         });

@@ -21,8 +21,8 @@ struct Range {
     friend bool operator==(const Range&, const Range&) = default;
 };
 
-// One step is: post, of every bucket, in an order that is the same on all ranks; join; finish. The next step's
-// buckets may be posted before a step is finished, but not joined.
+// One step is: post, of every bucket, in an order that is the same on all ranks; join; finish. The next
+// step's buckets may be posted before a step is finished, but not joined.
 class BucketSum {
   public:
     virtual ~BucketSum() = default;
@@ -32,8 +32,8 @@ class BucketSum {
     virtual void post(Range bucket) = 0;
     // Whether values on a device are summed there, by sum().
     virtual bool sums_values() const noexcept { return false; }
-    // Sums these values over the ranks, in their turn among the buckets: once the device has computed them, and
-    // before what it computes next. Waits until that is queued, not until it is done.
+    // Sums these values over the ranks, in their turn among the buckets: once the device has computed them,
+    // and before what it computes next. Waits until that is queued, not until it is done.
     virtual void sum(std::span<double> /*values*/) {}
 
     // What reads the gradients from here on reads the sums: host memory is waited for, a device's queue waits
@@ -45,12 +45,12 @@ class BucketSum {
         double seconds = 0;  // while it was being summed, exposed or not
     };
     struct Finished {
-        double exposed = 0;  // seconds that nothing was computed because of it, those below left out
-        double values = 0;   // seconds that nothing was computed because of sum()
+        double exposed = 0;           // seconds that nothing was computed because of it, those below left out
+        double values = 0;            // seconds that nothing was computed because of sum()
         std::vector<Timing> timings;  // a bucket each, in order
     };
-    // Waits until the communication of the first step that was joined and not finished has ended well; rethrows
-    // what it failed of. Nothing of the step may be kept (a checkpoint) before this returned.
+    // Waits until the communication of the first step that was joined and not finished has ended well;
+    // rethrows what it failed of. Nothing of the step may be kept (a checkpoint) before this returned.
     virtual Finished finish() = 0;
 };
 

@@ -59,8 +59,8 @@ class BucketReducer {
     void join();
     // Waits until the communication of a step has ended well: of the one that was joined and not finished, or
     // else of this one, which is joined. Seconds in which nothing was computed because of it: exposed
-    // communication, values_seconds() left out. A step may be finished once the next one is posted, before that
-    // one is joined.
+    // communication, values_seconds() left out. A step may be finished once the next one is posted, before
+    // that one is joined.
     double finish();
 
     // See BucketSum.
@@ -71,8 +71,8 @@ class BucketReducer {
     const std::vector<Range>& buckets() const noexcept { return cursor_.buckets(); }
 
     // Of the last finished step.
-    double busy_seconds() const noexcept { return busy_; }      // communication, exposed or not
-    double values_seconds() const noexcept { return values_; }  // exposed by sum()
+    double busy_seconds() const noexcept { return busy_; }                    // communication, exposed or not
+    double values_seconds() const noexcept { return values_; }                // exposed by sum()
     const std::vector<Timing>& timings() const noexcept { return timings_; }  // a bucket each, in order
 
   private:

@@ -23,9 +23,9 @@ namespace divs::nn {
 struct Reducer {
     virtual ~Reducer() = default;
     virtual void sum(std::span<double> values) = 0;
-    // Where it takes the values from. False: from the host's memory, and sum() blocks until the sum over ranks
-    // is in place. True: from the backend's device, and sum() is queued: behind what computes so far, and what
-    // is queued behind it finds the sum. Settled before the first step.
+    // Where it takes the values from. False: from the host's memory, and sum() blocks until the sum over
+    // ranks is in place. True: from the backend's device, and sum() is queued: behind what computes so far,
+    // and what is queued behind it finds the sum. Settled before the first step.
     virtual bool on_device() const noexcept { return false; }
 };
 
@@ -223,10 +223,10 @@ struct BackendOptions {
     std::string cache_folder;  // where measured choices are kept between runs; empty: nowhere
 };
 
-// "auto" (the plugin "cuda" where it can be used here, else "cpu", with a warning that says why where there is
-// a plugin), "cpu", "reference", or the name of a plugin ("cuda": libdivs_cuda.so in the folder that DIVS_PLUGINS names,
-// beside the program or in its library folder; see plugin.hpp). Throws ConfigError when there is no such
-// backend, Error with the loader's words when a plugin cannot be used here.
+// "auto" (the plugin "cuda" where it can be used here, else "cpu", with a warning that says why where there
+// is a plugin), "cpu", "reference", or the name of a plugin ("cuda": libdivs_cuda.so in the folder that
+// DIVS_PLUGINS names, beside the program or in its library folder; see plugin.hpp). Throws ConfigError when
+// there is no such backend, Error with the loader's words when a plugin cannot be used here.
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options);
 
 }  // namespace divs::nn

@@ -36,8 +36,8 @@ double learning_rate(const Schedule& schedule, std::int64_t step);
 struct GradientScale {
     double norm = 0;  // of the mean gradient
     // Of each gradient: 1 / weight, times max_norm / norm where the norm exceeds max_norm (0: no clipping).
-    // Pascanu, Mikolov, Bengio, arXiv 1211.5063. 0 where there is nothing to apply: the weight is 0 (no sample
-    // anywhere), or the norm is not finite.
+    // Pascanu, Mikolov, Bengio, arXiv 1211.5063. 0 where there is nothing to apply: the weight is 0 (no
+    // sample anywhere), or the norm is not finite.
     float factor = 0;
 };
 GradientScale gradient_scale(double squared_norm_of_sum, double weight, double max_norm);

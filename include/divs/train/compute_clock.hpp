@@ -1,5 +1,5 @@
-// How long a stretch of compute takes, where it is computed: between two marks that a device comes past, or by
-// the host's clock.
+// How long a stretch of compute takes, where it is computed: between two marks that a device comes past, or
+// by the host's clock.
 #pragma once
 
 #include <algorithm>

@@ -21,8 +21,8 @@
 
 namespace divs::train {
 
-// Statistics of synchronised norms, summed over the ranks in their place among the gradient buckets: by MPI from
-// the host's memory, or by NCCL where all gradients go by it.
+// Statistics of synchronised norms, summed over the ranks in their place among the gradient buckets: by MPI
+// from the host's memory, or by NCCL where all gradients go by it.
 class NormReducer : public nn::Reducer {
   public:
     explicit NormReducer(comm::World& world) : world_(world) {}
@@ -41,8 +41,8 @@ class NormReducer : public nn::Reducer {
 // The sums of one step over all ranks.
 struct StepTotals {
     double loss = 0, weight = 0, samples = 0, correct = 0;
-    bool stop = false;         // some rank was asked to stop
-    bool save = false;         // rank 0 wants a checkpoint
+    bool stop = false;      // some rank was asked to stop
+    bool save = false;      // rank 0 wants a checkpoint
     bool diverged = false;  // some rank's loss is not finite
 };
 
@@ -59,8 +59,8 @@ struct StepOutcome {
     StepTimes times;
 };
 
-// A step is: compute, reduce, update, settle. On a device all but the last only queue work, and a step is best
-// settled when the next one is queued: then the device has come past it, and nobody waits.
+// A step is: compute, reduce, update, settle. On a device all but the last only queue work, and a step is
+// best settled when the next one is queued: then the device has come past it, and nobody waits.
 class Synchroniser {
   public:
     Synchroniser(nn::Model& model, comm::World& world, NormReducer& norms, const Settings& settings);
@@ -78,8 +78,8 @@ class Synchroniser {
     // Whether this step should be settled only between compute() and reduce() of the next one. All ranks say
     // the same.
     bool settles_late() const noexcept { return late_ && !(reducer_ && tunes_ && tuner_.measures()); }
-    // The end of the step that was updated and not settled; waits for it. What it changed may be kept or shown
-    // from here on.
+    // The end of the step that was updated and not settled; waits for it. What it changed may be kept or
+    // shown from here on.
     StepOutcome settle();
     int bad_row() const noexcept { return mine_.first_not_finite; }  // of the last batch; -1: none
 

@@ -157,8 +157,7 @@ void CpuBackend::update(const UpdateSettings& settings, std::span<const UpdateRa
     for (const UpdateRange& range : ranges) {
         if (range.frozen) continue;
         const float decay = range.decays ? settings.weight_decay : 0.0F;
-        const SgdStep sgd{settings.learning_rate, scale_.factor, decay, settings.momentum,
-                          settings.nesterov};
+        const SgdStep sgd{settings.learning_rate, scale_.factor, decay, settings.momentum, settings.nesterov};
         const AdamwStep adamw = adamw_step(settings, scale_.factor, decay);
         for_each_strip(range.begin, range.end, [&](std::size_t at, std::size_t n) {
             if (settings.optimizer == Optimizer::sgd)

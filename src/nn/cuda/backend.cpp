@@ -238,7 +238,6 @@ LossSum CudaBackend::loss() {
     return {totals.loss, totals.weight, totals.correct, static_cast<int>(totals.first_not_finite)};
 }
 
-
 template <class T>
 void CudaBackend::update_typed(const UpdateSettings& s, std::span<const UpdateRange> ranges,
                                std::span<float> parameters, std::span<const float> gradients,

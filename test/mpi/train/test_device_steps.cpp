@@ -1,5 +1,6 @@
-// Whole training steps between ranks on devices: the cuda backend on the double of the device, whose streams work
-// late and in any order that their marks allow, and NCCL's double between them. The oracle has all of each batch.
+// Whole training steps between ranks on devices: the cuda backend on the double of the device, whose streams
+// work late and in any order that their marks allow, and NCCL's double between them. The oracle has all of
+// each batch.
 #include <dlfcn.h>
 
 #include <cmath>
@@ -45,8 +46,8 @@ fc = linear out=classes
                            {classes, 1, height, width});
 }
 
-// How many clips of a batch a rank takes: the same for several steps, so that they are recorded; then the last
-// rank has none.
+// How many clips of a batch a rank takes: the same for several steps, so that they are recorded; then the
+// last rank has none.
 int share(int rank, std::uint64_t step) {
     return step == 4 && rank > 0 && rank + 1 == world().size() ? 0 : 2 + rank;
 }
@@ -137,7 +138,8 @@ class OnDevice {
     std::vector<float> parameters() { return values_of(model_.backend(), model_.parameters()); }
     std::vector<std::vector<float>> state() {
         std::vector<std::vector<float>> all{parameters()};
-        for (const auto& [name, array] : synchroniser_->state()) all.push_back(values_of(model_.backend(), array));
+        for (const auto& [name, array] : synchroniser_->state())
+            all.push_back(values_of(model_.backend(), array));
         return all;
     }
 

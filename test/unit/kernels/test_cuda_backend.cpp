@@ -1,5 +1,5 @@
-// What belongs to no operation of the cuda backend, on the double of the device or on a real one: edges, loss, optimisers, the
-// copies of the weights, synchronised norms.
+// What belongs to no operation of the cuda backend, on the double of the device or on a real one: edges,
+// loss, optimisers, the copies of the weights, synchronised norms.
 #include <functional>
 
 #include "cuda/backend.hpp"
@@ -163,7 +163,8 @@ TEST_CASE("cuda: optimisers step as the oracle's, decay and freeze by range", "[
     });
 }
 
-TEST_CASE("cuda: an update clips by its norm; without a finite norm, or a sample, it changes nothing", "[cuda]") {
+TEST_CASE("cuda: an update clips by its norm; without a finite norm, or a sample, it changes nothing",
+          "[cuda]") {
     in_all_orders([&] {
         for (const std::size_t size : {std::size_t{16}, std::size_t{9008}})
             check_updates_by_norm(*device_backend(), size, run_seed());
@@ -193,18 +194,20 @@ TEST_CASE("cuda: copies of weights follow the optimiser and what is written by h
         for (std::size_t o = 0; o < out; ++o)
             for (std::size_t i = 0; i < in; ++i)
                 for (std::size_t t = 0; t < taps; ++t) {
-                    const float v = __bfloat162float(__float2bfloat16_rn(values[at + (o * in + i) * taps + t]));
+                    const float v =
+                        __bfloat162float(__float2bfloat16_rn(values[at + (o * in + i) * taps + t]));
                     expected_first[(o * taps + t) * 8 + i] = v;
                     expected_second[(i * taps + t) * 8 + o] = v;
                 }
-        for (std::size_t e = 0; e < filters.size; ++e) CHECK(__bfloat162float(first_read[e]) == expected_first[e]);
+        for (std::size_t e = 0; e < filters.size; ++e)
+            CHECK(__bfloat162float(first_read[e]) == expected_first[e]);
         for (std::size_t e = 0; e < channels.size; ++e)
             CHECK(__bfloat162float(second_read[e]) == expected_second[e]);
     };
     check();
     const kernels::test::DeviceValues<kernels::GradientScale> scale({{0, 1}});
-    kernels::sgd({0.1F, 0.01F, 0, false}, scale.data(), weights.arena<bf16>(arena.span(), gradients.span(), ranges),
-                 nullptr, device.stream());
+    kernels::sgd({0.1F, 0.01F, 0, false}, scale.data(),
+                 weights.arena<bf16>(arena.span(), gradients.span(), ranges), nullptr, device.stream());
     check();
     auto change = [&](auto&& how) {
         auto values = arena.read();

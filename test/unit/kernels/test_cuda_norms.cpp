@@ -1,5 +1,5 @@
-// Norms over all ranks on the double of the device, summed where they lie: no wait for the device, and recorded
-// steps give the numbers of steps that are not.
+// Norms over all ranks on the double of the device, summed where they lie: no wait for the device, and
+// recorded steps give the numbers of steps that are not.
 #include <algorithm>
 
 #include "cuda/backend.hpp"
@@ -102,7 +102,8 @@ struct Replica {
 
 }  // namespace
 
-TEST_CASE("cuda: norms summed on the device, recorded or not, give the numbers of the host's sums", "[cuda]") {
+TEST_CASE("cuda: norms summed on the device, recorded or not, give the numbers of the host's sums",
+          "[cuda]") {
     const InStreamOrders orders;
     Replica oracle(make_backend("reference", {}), 3, false, 0);
     Replica through_host(cuda::make_backend({}), 3, false, 1), plain(cuda::make_backend({}), 3, true, 0),
@@ -119,7 +120,8 @@ TEST_CASE("cuda: norms summed on the device, recorded or not, give the numbers o
     }
 }
 
-TEST_CASE("cuda: a step with norms over all ranks is cut at their sums, and waits for the loss alone", "[cuda]") {
+TEST_CASE("cuda: a step with norms over all ranks is cut at their sums, and waits for the loss alone",
+          "[cuda]") {
     const InStreamOrders orders;
     for (const double clip_norm : {0.0, 0.01}) {
         Replica replica(cuda::make_backend({}), 2, true, 1);

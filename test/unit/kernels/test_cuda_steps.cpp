@@ -1,6 +1,6 @@
-// Whole models on the cuda backend, on the double of the device or on a real one: the oracle's numbers, steps recorded as
-// graphs that give the same numbers as steps that are not, nothing allocated and no wait for the device
-// inside a step.
+// Whole models on the cuda backend, on the double of the device or on a real one: the oracle's numbers, steps
+// recorded as graphs that give the same numbers as steps that are not, nothing allocated and no wait for the
+// device inside a step.
 #include <cmath>
 
 #include "cuda/backend.hpp"

@@ -50,7 +50,8 @@ TEST_CASE("constant stays, and a warm-up longer than the run never overshoots") 
 
 TEST_CASE("names of schedules are read, a typo is met with the nearest") {
     CHECK(parse_decay("step") == Decay::step);
-    CHECK_THROWS_WITH(parse_decay("cosin"), ContainsSubstring("'cosin'") && ContainsSubstring("did you mean 'cosine'"));
+    CHECK_THROWS_WITH(parse_decay("cosin"),
+                      ContainsSubstring("'cosin'") && ContainsSubstring("did you mean 'cosine'"));
     CHECK_THROWS_AS(parse_decay("zzzzzzzz"), divs::ConfigError);
 }
 
