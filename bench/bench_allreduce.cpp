@@ -1,10 +1,12 @@
-// `divs bench allreduce`, under mpirun: (a) our sum against MPI_Allreduce on the same ranks, in turn, over
-// lengths; (b) training steps of a real model on noise, its link slowed until communication takes a share of
-// the compute: how much of it sticks out with overlap and without, in turn.
+// `divs bench allreduce`, under mpirun: (a) our sums, as messages and in memory that the ranks share, against
+// MPI_Allreduce on the same ranks, in turn, over lengths; (b) training steps of a real model on noise, its
+// link slowed until communication takes a share of the compute: how much of it sticks out with overlap and
+// without, in turn.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <thread>
 
@@ -48,6 +50,18 @@ double time_ours(comm::World& world, std::span<float> values, int repeats) {
     return slowest(world, clock.seconds() / repeats);
 }
 
+// Seconds of one sum in memory that the ranks share, as its caller sees them.
+double time_shared(comm::World& world, comm::BucketSum& sum, int repeats) {
+    world.barrier().wait();
+    const Stopwatch clock;
+    for (int i = 0; i < repeats; ++i) {
+        sum.post({0, sum.size()});
+        sum.join();
+        sum.finish();
+    }
+    return slowest(world, clock.seconds() / repeats);
+}
+
 // Seconds inside MPI_Allreduce alone.
 double time_library(comm::World& world, std::span<float> values, int repeats) {
     world.barrier().wait();
@@ -64,14 +78,20 @@ void sweep(comm::World& world, const Options& o, Report& report) {
     for (const std::size_t kilobytes : o.kilobytes) {
         std::vector<float> values(kilobytes * 1000 / sizeof(float), 0.0F);
         const int repeats = kilobytes < 1000 ? 20 : 1;
-        const auto seconds = interleaved(o.rounds, 2,
-                                         {[&] { return time_ours(world, values, repeats); },
-                                          [&] { return time_library(world, values, repeats); }});
+        const auto memory = comm::SharedMemory::make(world, values.size());
+        const auto shared = memory ? comm::make_shared_sum(world, memory) : nullptr;
+        std::vector<std::function<double()>> ways{[&] { return time_ours(world, values, repeats); },
+                                                  [&] { return time_library(world, values, repeats); }};
+        if (shared) ways.push_back([&] { return time_shared(world, *shared, repeats); });
+        const auto seconds = interleaved(o.rounds, 2, ways);
         const double bytes = static_cast<double>(kilobytes) * 1e3, ratio = seconds[1] / seconds[0];
-        report.row({kilobytes, 1e3 * seconds[0], 1e3 * seconds[1], 1e-9 * bytes / seconds[0], ratio});
-        if (kilobytes == o.kilobytes.back())
-            report.figure(fmt::format("allreduce.ranks{}.{}MB.against_mpi", world.size(), kilobytes / 1000),
-                          ratio);
+        const double shared_ratio = shared ? seconds[1] / seconds[2] : 0;
+        report.row({kilobytes, 1e3 * seconds[0], 1e3 * seconds[1], 1e-9 * bytes / seconds[0], ratio,
+                    shared ? 1e3 * seconds[2] : 0, shared_ratio});
+        if (kilobytes != o.kilobytes.back()) continue;
+        const auto name = fmt::format("allreduce.ranks{}.{}MB", world.size(), kilobytes / 1000);
+        report.figure(name + ".against_mpi", ratio);
+        if (shared) report.figure(name + ".shared.against_mpi", shared_ratio);
     }
 }
 
@@ -219,7 +239,8 @@ void overlap(comm::World& world, const Options& o, Report& report) {
 
 void run(const Options& o) {
     comm::run_job({}, [&](comm::World& world) {
-        Report report("allreduce", {"KB", "ours ms", "MPI_Allreduce ms", "ours GB/s", "ours against MPI"});
+        Report report("allreduce", {"KB", "ours ms", "MPI_Allreduce ms", "ours GB/s", "ours against MPI",
+                                    "shared ms", "shared against MPI"});
         sweep(world, o, report);
         if (!o.no_overlap_part) overlap(world, o, report);
         report.note(fmt::format("{} ranks on {} host(s)", world.size(), world.size() / world.local_size()));

@@ -15,8 +15,29 @@
 namespace divs::comm {
 namespace {
 
-constexpr std::size_t page = 4096;
+constexpr std::size_t page = 4096, large_page = std::size_t{2} << 20;
 constexpr std::size_t cache_line = 64;
+#ifndef MADV_COLLAPSE  // of Linux 6.1; older headers do not know it
+constexpr int MADV_COLLAPSE = 25;
+#endif
+
+std::size_t rounded_up(std::size_t bytes, std::size_t unit) {
+    return (bytes + unit - 1) / unit * unit;
+}
+
+// Maps a file at an address that begins a large page; null where that cannot be.
+void* map_aligned(int descriptor, std::size_t bytes) {
+    void* const room = mmap(nullptr, bytes + large_page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) return nullptr;
+    auto* const begin = static_cast<std::byte*>(room);
+    const std::size_t before = rounded_up(reinterpret_cast<std::uintptr_t>(begin), large_page) -
+                               reinterpret_cast<std::uintptr_t>(begin);
+    void* const at =
+        mmap(begin + before, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor, 0);
+    if (before > 0) munmap(begin, before);
+    munmap(begin + before + bytes, large_page - before);
+    return at == MAP_FAILED ? nullptr : at;
+}
 
 // A file without a name, in memory.
 class File {
@@ -77,7 +98,8 @@ std::shared_ptr<SharedMemory> SharedMemory::make(World& world, std::size_t eleme
         refused += !memory->open_part_of(rank, tickets[static_cast<std::size_t>(rank)]);
     world.sum(std::span(&refused, 1), "shared memory").wait();  // and then nobody needs the descriptors
     if (refused == 0) return memory;
-    if (world.rank() == 0) log::info("the ranks of this host cannot share memory: gradients go as messages");
+    if (world.rank() == 0)
+        log::info("the ranks of this host cannot share large pages of memory: gradients go as messages");
     return nullptr;
 }
 
@@ -86,16 +108,23 @@ SharedMemory::~SharedMemory() {
         if (part) munmap(part, bytes());
 }
 
+// What is long lies on large pages, or a step would lose more by misses of the address cache than sums gain.
+std::size_t SharedMemory::page_bytes() const noexcept {
+    return elements_ * sizeof(float) >= 2 * large_page ? large_page : page;
+}
+
 std::size_t SharedMemory::bytes() const noexcept {
-    return page + elements_ * sizeof(float);
+    return page_bytes() + rounded_up(elements_ * sizeof(float), page_bytes());
 }
 
 bool SharedMemory::map(int rank, int descriptor) {
-    void* const memory =
-        mmap(nullptr, bytes(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, descriptor, 0);
-    if (memory == MAP_FAILED) return false;
+    void* const memory = map_aligned(descriptor, bytes());
+    if (!memory) return false;
     parts_[static_cast<std::size_t>(rank)] = static_cast<Head*>(memory);
-    return true;
+    const std::span<float> values = part(rank);
+    if (rank == rank_) std::ranges::fill(values, 0.0F);
+    return page_bytes() == page ||
+           madvise(values.data(), rounded_up(values.size_bytes(), large_page), MADV_COLLAPSE) == 0;
 }
 
 bool SharedMemory::open_part_of(int rank, const Ticket& ticket) {
@@ -108,7 +137,7 @@ bool SharedMemory::open_part_of(int rank, const Ticket& ticket) {
 
 std::span<float> SharedMemory::part(int rank) const noexcept {
     auto* const head = reinterpret_cast<std::byte*>(parts_[static_cast<std::size_t>(rank)]);
-    return {reinterpret_cast<float*>(head + page), elements_};
+    return {reinterpret_cast<float*>(head + page_bytes()), elements_};
 }
 
 void SharedMemory::count(Counter which, std::uint64_t value) const noexcept {

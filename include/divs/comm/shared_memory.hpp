@@ -17,7 +17,8 @@ class SharedMemory {
   public:
     // A part of `elements` for each rank, zeroed. Collective. Null on all ranks alike where messages must do:
     // a rank asks for nothing or for another length than the others, there is one rank or more than one host,
-    // links are emulated, or the system does not let ranks into each other's memory, which rank 0 logs.
+    // links are emulated, or the system does not let ranks into each other's memory or gives it no large
+    // pages, which rank 0 logs.
     static std::shared_ptr<SharedMemory> make(World& world, std::size_t elements);
 
     ~SharedMemory();
@@ -38,13 +39,14 @@ class SharedMemory {
     struct Ticket;
     SharedMemory(int rank, int ranks, std::size_t elements)
         : rank_(rank), elements_(elements), parts_(static_cast<std::size_t>(ranks)) {}
-    std::size_t bytes() const noexcept;
+    std::size_t page_bytes() const noexcept;
+    std::size_t bytes() const noexcept;  // of a part with its head
     bool map(int rank, int descriptor);
     bool open_part_of(int rank, const Ticket& ticket);
 
     int rank_;
     std::size_t elements_;
-    std::vector<Head*> parts_;  // by rank: a page that begins with a Head, then the part; null: not mapped
+    std::vector<Head*> parts_;  // by rank: a page with the Head, then the part; null: not mapped
 };
 
 }  // namespace divs::comm
