@@ -217,7 +217,8 @@ void Engine::finish(std::exception_ptr error) {
     end(*state, std::move(error));
 }
 
-std::shared_ptr<Work::State> Engine::post(std::string_view what, Start start) {
+template <class Enter>
+std::shared_ptr<Work::State> Engine::enlist(std::string_view what, Enter enter) {
     auto state = std::make_shared<Work::State>();
     state->what = what;
     if (!options_.thread) state->engine = this;
@@ -226,28 +227,26 @@ std::shared_ptr<Work::State> Engine::post(std::string_view what, Start start) {
         if (leaving_)
             throw_error<CommunicationError>("rank {}: \"{}\" posted after communication ended",
                                             topology_.rank, what);
-        state->number = ++posts_;
-        queue_.push_back({state, std::move(start), {}});
+        enter(state);
     }
     posted_.notify_one();
+    return state;
+}
+
+std::shared_ptr<Work::State> Engine::post(std::string_view what, Start start) {
+    auto state = enlist(what, [&](const std::shared_ptr<Work::State>& entered) {
+        entered->number = ++posts_;
+        queue_.push_back({entered, std::move(start), {}});
+    });
     poll();
     return state;
 }
 
 std::shared_ptr<Work::State> Engine::watch(std::string_view what, std::function<bool()> through) {
-    auto state = std::make_shared<Work::State>();
-    state->what = what;
-    if (!options_.thread) state->engine = this;
-    {
-        std::lock_guard lock(mutex_);
-        if (leaving_)
-            throw_error<CommunicationError>("rank {}: \"{}\" posted after communication ended",
-                                            topology_.rank, what);
-        state->number = posts_;
-        watches_.push_back({state, std::move(through)});
-    }
-    posted_.notify_one();
-    return state;
+    return enlist(what, [&](const std::shared_ptr<Work::State>& entered) {
+        entered->number = posts_;
+        watches_.push_back({entered, std::move(through)});
+    });
 }
 
 void Engine::poll() {

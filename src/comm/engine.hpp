@@ -78,6 +78,10 @@ class Engine {
         std::function<bool()> through;
     };
 
+    // The state of something new to run or to watch; `enter` puts it into its queue, under the lock.
+    template <class Enter>
+    std::shared_ptr<Work::State> enlist(std::string_view what, Enter enter);
+
     void open();
     void close();
     void thread_main(std::promise<void>& opened);

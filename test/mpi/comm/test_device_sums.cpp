@@ -1,7 +1,5 @@
 // Buckets that lie on devices, by every path and mixture of paths, against one sum over all ranks' data. The
 // devices are doubles that work late and in turns, NCCL is a double over shared memory; DIVS_NCCL names it.
-#include <dlfcn.h>
-
 #include <cstdlib>
 #include <functional>
 #include <optional>
@@ -13,10 +11,12 @@
 #include "mpi/world.hpp"
 #include "support/catch.hpp"
 #include "support/device_double.hpp"
+#include "support/nccl_calls.hpp"
 
 using namespace divs;
 using namespace divs::comm;
 using divs::test::DeviceDouble;
+using divs::test::nccl_calls;
 using divs::test::world;
 
 namespace {
@@ -42,14 +42,6 @@ std::shared_ptr<DeviceDouble> own_device(const Layout& layout) {
     if (gpu == 0) return nullptr;
     return std::make_shared<DeviceDouble>(DeviceIdentity{"Double", "0000:0" + std::to_string(gpu) + ":00.0"},
                                           static_cast<std::uint64_t>(world().rank()));
-}
-
-std::string nccl_calls() {
-    void* const library = dlopen(std::getenv("DIVS_NCCL"), RTLD_NOW);
-    REQUIRE(library);
-    const auto calls = reinterpret_cast<const char* (*)()>(dlsym(library, "nccl_double_calls"));
-    REQUIRE(calls);
-    return calls();
 }
 
 // Integers, so that sums are exact in any order. A rank without samples has zeros.

@@ -1,8 +1,6 @@
 // Whole training steps between ranks on devices: the cuda backend on the double of the device, whose streams
 // work late and in any order that their marks allow, and NCCL's double between them. The oracle has all of
 // each batch.
-#include <dlfcn.h>
-
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -14,9 +12,13 @@
 #include "kernels/host/device_double.hpp"
 #include "mpi/world.hpp"
 #include "support/catch.hpp"
+#include "support/nccl_calls.hpp"
+#include "unit/nn/model_helpers.hpp"
 
 using namespace divs;
 using namespace divs::train;
+using divs::nn::test::difference;
+using divs::test::nccl_calls;
 using divs::test::world;
 using kernels::host::device;
 using kernels::host::StreamOrder;
@@ -84,15 +86,6 @@ std::vector<float> values_of(nn::Backend& backend, std::span<const float> array)
     std::vector<float> values(array.size());
     backend.read(array, values.data());
     return values;
-}
-
-double difference(const std::vector<float>& a, const std::vector<float>& b) {
-    double sum = 0, size = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        sum += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
-        size += std::pow(static_cast<double>(b[i]), 2);
-    }
-    return std::sqrt(sum / std::max(size, 1e-30));
 }
 
 // A rank on a device of its own, as a run drives it.
@@ -176,14 +169,6 @@ Expected by_oracle(const Settings& settings, bool norms) {
     }
     expected.parameters = values_of(model.backend(), model.parameters());
     return expected;
-}
-
-std::string nccl_calls() {
-    void* const library = dlopen(std::getenv("DIVS_NCCL"), RTLD_NOW);
-    REQUIRE(library);
-    const auto calls = reinterpret_cast<const char* (*)()>(dlsym(library, "nccl_double_calls"));
-    REQUIRE(calls);
-    return calls();
 }
 
 // The order of the device's streams, for as long as a test case runs.

@@ -9,9 +9,11 @@
 #include "kernels/host/device_double.hpp"
 #include "support/catch.hpp"
 #include "unit/kernels/orders.hpp"
+#include "unit/nn/model_helpers.hpp"
 
 using namespace divs;
 using namespace divs::nn;
+using divs::nn::test::difference;
 using divs::test::InStreamOrders;
 using divs::test::run_seed;
 using kernels::host::device;
@@ -66,15 +68,6 @@ std::vector<float> copy_of(Model& model, std::span<float> arena) {
     std::vector<float> values(arena.size());
     model.backend().read(arena, values.data());
     return values;
-}
-
-double difference(const std::vector<float>& a, const std::vector<float>& b) {
-    double sum = 0, size = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        sum += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
-        size += std::pow(static_cast<double>(b[i]), 2);
-    }
-    return std::sqrt(sum / std::max(size, 1e-30));
 }
 
 class Trainee {
