@@ -12,6 +12,7 @@
 #include "bench.hpp"
 #include "divs/core/clock.hpp"
 #include "divs/core/error.hpp"
+#include "divs/core/pixels.hpp"
 #include "divs/io/temporary_folder.hpp"
 #include "divs/video/convert.hpp"
 #include "divs/video/decode.hpp"
@@ -50,12 +51,12 @@ std::uint64_t decode_shards(const Work& work, const Options& o, bool convert,
                             std::atomic<std::size_t>& next) {
     std::uint64_t frames = 0;
     video::Converter converter(o.size, o.size);
-    std::vector<std::uint8_t> rgb(static_cast<std::size_t>(o.size) * o.size * 3);
+    const auto rgb = host_pixels()->allocate(static_cast<std::size_t>(o.size) * o.size * 3);
     video::Frame frame;
     for (std::size_t i = next++; i < work.shards.size(); i = next++) {
         video::ShardDecoder decoder(work.index, work.shards[i], {.threads = o.threads});
         for (; decoder.next(frame); ++frames)
-            if (convert) converter.convert(*frame.get(), {}, rgb);
+            if (convert) converter.convert(*frame.get(), {}, rgb->host());
     }
     return frames;
 }

@@ -1,6 +1,6 @@
 #include "divs/core/pixels.hpp"
 
-#include <vector>
+#include "divs/core/aligned_buffer.hpp"
 
 namespace divs {
 namespace {
@@ -14,7 +14,7 @@ class HostPixels final : public Pixels {
     }
 
   private:
-    std::vector<std::uint8_t> bytes_;
+    AlignedBuffer<std::uint8_t> bytes_;
 };
 
 struct HostMemory final : PixelMemory {

@@ -54,6 +54,10 @@ struct PixelKernels {
                    const std::uint16_t* c, std::size_t n, std::uint8_t* out);
     void (*colour_widely)(const float (*map)[4], const std::uint16_t* a, const std::uint16_t* b,
                           const std::uint16_t* c, std::size_t n, std::uint8_t* out);
+
+    // Comes behind the last row: levels may have been written past the caches, and another thread finds them
+    // only from here on.
+    void (*finish)();
 };
 
 // Sets compiled for more than the least that the program runs on, best first, ended by nullptr: only those

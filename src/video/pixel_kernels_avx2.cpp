@@ -123,6 +123,6 @@ void across(const RowPlan& plan, const u8* const* rows, const u8* const* ahead, 
 }  // namespace
 
 extern const PixelKernels avx2_pixel_kernels;
-constexpr PixelKernels avx2_pixel_kernels{"avx2", register_bytes, across, down, colour, colour_widely};
+constexpr PixelKernels avx2_pixel_kernels{"avx2", register_bytes, across, down, colour, colour_widely, [] {}};
 
 }  // namespace divs::video

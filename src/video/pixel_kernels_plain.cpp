@@ -52,7 +52,7 @@ void across(const RowPlan& plan, const u8* const* rows, const u8* const*, u16* c
 }  // namespace
 
 const PixelKernels& plain_pixel_kernels() {
-    static constexpr PixelKernels kernels{"plain", 0, across, down, colour, colour_widely};
+    static constexpr PixelKernels kernels{"plain", 0, across, down, colour, colour_widely, [] {}};
     return kernels;
 }
 

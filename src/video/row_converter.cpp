@@ -84,6 +84,7 @@ void RowConverter::convert(const Passes& passes, std::span<std::uint8_t> rgb) {
         colour(map, filtered_[0].sum.data(), filtered_[1].sum.data(), filtered_[2].sum.data(), passes.width,
                rgb.data() + 3 * passes.width * row);
     }
+    kernels_.finish();
 }
 
 }  // namespace divs::video

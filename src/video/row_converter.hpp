@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <span>
 
-#include "aligned_buffer.hpp"
 #include "channel_pass.hpp"
+#include "divs/core/aligned_buffer.hpp"
 #include "pixel_kernels.hpp"
 
 namespace divs::video {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "aligned_buffer.hpp"
+#include "divs/core/aligned_buffer.hpp"
 #include "filter.hpp"
 #include "pixel_kernels.hpp"
 

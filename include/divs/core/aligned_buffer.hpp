@@ -6,7 +6,7 @@
 #include <new>
 #include <vector>
 
-namespace divs::video {
+namespace divs {
 
 inline constexpr std::size_t cache_line = 64;
 
@@ -29,4 +29,4 @@ struct AlignedAllocator {
 template <class T>
 using AlignedBuffer = std::vector<T, AlignedAllocator<T>>;
 
-}  // namespace divs::video
+}  // namespace divs
