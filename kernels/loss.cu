@@ -99,6 +99,22 @@ __global__ void __launch_bounds__(block)
     *totals = mine;
 }
 
+__global__ void __launch_bounds__(32)
+    sums_kernel(const LossTotals* totals, HostNumbers more, StepSums* sums) {
+    if (threadIdx.x != 0) return;
+    const LossTotals mine = totals ? *totals : LossTotals{0, 0, 0, -1};
+    const bool bad = mine.first_not_finite >= 0 || !isfinite(mine.loss);
+    StepSums all;
+    all.values[0] = bad ? 0 : mine.loss;
+    all.values[1] = mine.weight;
+    all.values[2] = static_cast<double>(mine.correct);
+    all.values[3] = bad;
+    for (int i = StepSums::of_loss; i < StepSums::most; ++i)
+        all.values[i] = more.values[i - StepSums::of_loss];
+    all.first_not_finite = mine.first_not_finite;
+    *sums = all;
+}
+
 }  // namespace
 
 template <class T>
@@ -109,6 +125,10 @@ void cross_entropy(const T* logits, const LossShape& shape, const std::int32_t* 
         launch(blocks_for(static_cast<std::size_t>(shape.rows), block / 32), block, 0, stream, rows_kernel<T>,
                logits, shape, labels, class_weights, gradient, each);
     launch(1, block, 0, stream, totals_kernel, each, shape.rows, totals);
+}
+
+void step_sums(const LossTotals* totals, const HostNumbers& more, StepSums* sums, cudaStream_t stream) {
+    launch(1, 32, 0, stream, sums_kernel, totals, more, sums);
 }
 
 template void cross_entropy(const float*, const LossShape&, const std::int32_t*, const float*, float*,

@@ -20,6 +20,17 @@ struct LossTotals {
     std::int64_t first_not_finite = -1;
 };
 
+// Numbers that are added up over ranks, and one that is not: the loss (0 where it is not finite), weight,
+// correct, 1 where the loss is not finite, then what the host adds.
+struct StepSums {
+    static constexpr int of_loss = 4, most = 8;
+    double values[most] = {};
+    std::int64_t first_not_finite = -1;
+};
+struct HostNumbers {
+    double values[StepSums::most - StepSums::of_loss] = {};
+};
+
 struct LossShape {
     int rows = 0, classes = 0, pitch = 0;
     float smoothing = 0;
@@ -31,5 +42,8 @@ template <class T>
 void cross_entropy(const T* logits, const LossShape& shape, const std::int32_t* labels,
                    const float* class_weights, T* gradient, LossRow* each, LossTotals* totals,
                    cudaStream_t stream);
+
+// totals: null where there was no batch.
+void step_sums(const LossTotals* totals, const HostNumbers& more, StepSums* sums, cudaStream_t stream);
 
 }  // namespace divs::kernels

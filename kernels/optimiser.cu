@@ -103,12 +103,14 @@ __global__ void __launch_bounds__(block)
     if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-__global__ void __launch_bounds__(block) scale_kernel(const double* __restrict__ partial, unsigned count,
-                                                      double weight, double clip_norm, GradientScale* scale) {
+__global__ void __launch_bounds__(block)
+    scale_kernel(const double* __restrict__ partial, unsigned count, GradientWeight given, double clip_norm,
+                 GradientScale* scale) {
     double sum = 0;
     for (unsigned i = threadIdx.x; i < count; i += block) sum += partial[i];
     sum = block_sum<block>(sum);
     if (threadIdx.x != 0) return;
+    const double weight = given.queued ? *given.queued : given.known;
     const double norm = weight > 0 ? sqrt(sum) / weight : 0;
     double factor = 0;
     if (weight > 0 && isfinite(norm))
@@ -138,7 +140,7 @@ std::size_t squares_partials() {
     return norm_blocks;
 }
 
-void gradient_scale(const float* gradients, std::size_t size, double weight, double clip_norm,
+void gradient_scale(const float* gradients, std::size_t size, GradientWeight weight, double clip_norm,
                     double* partial, GradientScale* scale, cudaStream_t stream) {
     const unsigned blocks = std::clamp(blocks_for((size + 3) / 4, block), 1U, norm_blocks);
     launch(blocks, block, 0, stream, squares_kernel, gradients, size, partial);

@@ -39,9 +39,14 @@ struct GradientScale {
     double norm = 0;
     float factor = 0;
 };
+// What the sum of gradients is divided by, as the host knows it, or (not null) where it lies on the device.
+struct GradientWeight {
+    double known = 0;
+    const double* queued = nullptr;
+};
 // Clips: norm = sqrt(sum of squares) / weight. `partial`: squares_partials() doubles of scratch.
 std::size_t squares_partials();
-void gradient_scale(const float* gradients, std::size_t size, double weight, double clip_norm,
+void gradient_scale(const float* gradients, std::size_t size, GradientWeight weight, double clip_norm,
                     double* partial, GradientScale* scale, cudaStream_t stream);
 
 // v = momentum v + g, p -= rate v, or rate (g + momentum v) with nesterov; g = factor gradient + decay p.

@@ -80,11 +80,11 @@ void BucketReducer::ready(Range range) {
     world_.poll();
 }
 
-void BucketReducer::join() {
+void BucketReducer::join(std::span<double> values) {
     if (joined_) throw Error("gradient buckets: a step is joined before the one before it is finished");
     cursor_.announce_all();
     post_full();
-    sum_->join();
+    sum_->join(values);
     cursor_.restart();
     filling_ = false;
     joined_ = true;

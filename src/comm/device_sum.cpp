@@ -14,6 +14,7 @@ namespace divs::comm {
 namespace {
 
 constexpr const char* values_name = "norm statistics";
+constexpr const char* end_name = "end of backward";
 constexpr const char* watch_name = "buckets on their devices";
 
 }  // namespace
@@ -28,7 +29,7 @@ DeviceSum::DeviceSum(World& world, std::span<float> gradients, std::shared_ptr<D
       pinned_(plan_.uses_mpi(world.rank()) ? stream_->allocate_pinned(gradients.size()) : nullptr),
       exceptions_(std::uncaught_exceptions()) {
     for (Step& step : steps_)
-        for (auto* mark : {&step.computed, &step.released}) *mark = stream_->make_mark();
+        for (auto* mark : {&step.computed, &step.summed, &step.released}) *mark = stream_->make_mark();
 }
 
 // Neither MPI nor the device may touch the gradients or the pinned memory any more.
@@ -117,7 +118,7 @@ void DeviceSum::sum(std::span<double> values) {
     const Values& marks = next_values();
     guard(values_name, [&] { stream_->mark_compute(*marks.ready); });
     WorldAccess::post(world_, values_name, [this, &marks, values](Channel& channel) {
-        return named(values_name, sum(channel, marks, values));
+        return named(values_name, sum(channel, *marks.ready, values, *marks.done));
     }).wait();
     guard(values_name, [&] { stream_->compute_waits_for(*marks.done); });
 }
@@ -161,11 +162,11 @@ Task DeviceSum::sum(Channel& channel, Bucket& bucket) {
     stream_->mark(*bucket.done);
 }
 
-Task DeviceSum::sum(Channel& channel, const Values& marks, std::span<double> values) {
-    stream_->wait_for(*marks.ready);
+Task DeviceSum::sum(Channel& channel, DeviceMark& ready, std::span<double> values, DeviceMark& done) {
+    stream_->wait_for(ready);
     nccl_->all_reduce(values);
     co_await accept(channel);
-    stream_->mark(*marks.done);
+    stream_->mark(done);
 }
 
 Task DeviceSum::sum_over_mpi(Channel& channel, Bucket& bucket) {
@@ -190,13 +191,20 @@ bool DeviceSum::through(const DeviceMark& released) {
     return reached;
 }
 
-void DeviceSum::join() {
+void DeviceSum::join(std::span<double> values) {
     Step& step = posting();
+    step.watch.wait();  // of the step before the last: its marks are set again
+    guard(end_name, [&] { stream_->mark_compute(*step.computed); });
+    Work last;
+    if (!values.empty())
+        last = WorldAccess::post(world_, "counts", [this, &step, values](Channel& channel) {
+            return named("counts", sum(channel, *step.computed, values, *step.summed));
+        });
     for (const Work& work : step.works) work.wait();
-    step.watch.wait();  // of the step before the last: its mark is set again
-    guard("end of backward", [&] {
-        stream_->mark_compute(*step.computed);
+    last.wait();
+    guard(end_name, [&] {
         if (!step.works.empty()) stream_->compute_waits_for(*step.buckets[step.works.size() - 1]->done);
+        if (!values.empty()) stream_->compute_waits_for(*step.summed);
         stream_->mark_compute(*step.released);
     });
     step.watch = WorldAccess::watch(world_, watch_name, [this, &step] { return through(*step.released); });

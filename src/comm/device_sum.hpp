@@ -26,7 +26,7 @@ class DeviceSum : public BucketSum {
     void post(Range bucket) override;
     bool sums_values() const noexcept override { return nccl_ && plan_.mpi_ranks.empty(); }
     void sum(std::span<double> values) override;
-    void join() override;
+    void join(std::span<double> values) override;
     Finished finish() override;
 
   private:
@@ -49,9 +49,10 @@ class DeviceSum : public BucketSum {
         std::vector<std::unique_ptr<Bucket>> buckets;
         std::vector<Work> works;  // a bucket each, of those in use
         std::vector<Values> values;
-        std::size_t sums = 0;                            // of values, in use
-        std::unique_ptr<DeviceMark> computed, released;  // backward is over; the sums are there
-        Work watch;                                      // ends when the device is through
+        std::size_t sums = 0;  // of values, in use
+        std::unique_ptr<DeviceMark> computed, summed,
+            released;  // backward is over; the sums of values, of all
+        Work watch;    // ends when the device is through
     };
 
     Step& posting() noexcept { return steps_[joined_ % steps_.size()]; }
@@ -62,7 +63,7 @@ class DeviceSum : public BucketSum {
 
     // Operations, run on the thread that communicates.
     Task sum(Channel& channel, Bucket& bucket);
-    Task sum(Channel& channel, const Values& marks, std::span<double> values);
+    Task sum(Channel& channel, DeviceMark& ready, std::span<double> values, DeviceMark& done);
     Task sum_over_mpi(Channel& channel, Bucket& bucket);
     Task accept(Channel& channel);
     bool through(const DeviceMark& released);

@@ -48,7 +48,7 @@ class HostSum : public BucketSum {
         bytes_.push_back(bucket.size() * sizeof(float));
     }
 
-    void join() override {
+    void join(std::span<double>) override {
         for (std::size_t i = 0; i < works_.size(); ++i) {
             const Work& work = works_[i];
             work.wait();

@@ -2,6 +2,7 @@
 #include "divs/nn/backend.hpp"
 
 #include <dlfcn.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -16,6 +17,14 @@
 #include "reference/loops.hpp"
 
 namespace divs::nn {
+
+std::span<double> Backend::queue_sums(bool, std::span<const double>) {
+    throw_error<Error>("backend {}: its sums lie in the host's memory", name());
+}
+Backend::Summed Backend::summed() {
+    throw_error<Error>("backend {}: its sums lie in the host's memory", name());
+}
+
 namespace {
 
 namespace fs = std::filesystem;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "divs/core/clock.hpp"
 #include "divs/core/error.hpp"
@@ -193,8 +194,8 @@ std::vector<std::size_t> Executor::stretch_ends(bool by_cuts) const {
     return ends;
 }
 
-LossSum Executor::run_step(ExecutionPlan& plan, const Batch& batch, const LossSettings& loss,
-                           const Model::GradientReady& ready) {
+void Executor::run_step(ExecutionPlan& plan, const Batch& batch, const LossSettings& loss,
+                        const Model::GradientReady& ready) {
     Recorder* recorder = may_record(batch) ? backend_.recorder() : nullptr;
     StepChain& chain = plan.chain();
     Stopwatch watch;
@@ -212,10 +213,9 @@ LossSum Executor::run_step(ExecutionPlan& plan, const Batch& batch, const LossSe
         backend_.cross_entropy(last.output, batch.labels, loss.class_weights, loss.smoothing,
                                last.backward ? &last.gradient : nullptr);
     });
-    LossSum sum;
-    const bool at_once = backend_.host_memory();  // a device has not come so far yet
-    if (at_once) sum = backend_.loss();
-    if (at_once && !is_finite(sum)) find_not_finite(plan);
+    loss_queued_ = !backend_.host_memory();
+    if (!loss_queued_) loss_ = backend_.loss();
+    if (!loss_queued_ && !is_finite(loss_)) find_not_finite(plan);
     seconds_.loss = watch.lap();
 
     std::size_t from = plan.nodes().size();
@@ -227,9 +227,7 @@ LossSum Executor::run_step(ExecutionPlan& plan, const Batch& batch, const LossSe
         from = end;
     }
     chain.finish();
-    if (!at_once) sum = backend_.loss();
     seconds_.backward = watch.lap();
-    return sum;
 }
 
 // Before backward, which writes gradients over the outputs.
@@ -240,19 +238,33 @@ void Executor::find_not_finite(ExecutionPlan& plan) {
             not_finite_ = spec_.nodes[i].name;
 }
 
-LossSum Executor::step(const Batch& batch, const LossSettings& loss, const Model::GradientReady& ready) {
+void Executor::step(const Batch& batch, const LossSettings& loss, const Model::GradientReady& ready) {
     ExecutionPlan& current = plan(batch.clips(), true);
     not_finite_.clear();
-    const LossSum sum = run_step(current, batch, loss, ready);
-    if (!backend_.host_memory() && !is_finite(sum)) {
-        // Its outputs are gone: once more, looking at each.
-        upload(current, batch);
-        forward(current, batch, true);
-    }
+    run_step(current, batch, loss, ready);
     if (profiling_)
         for (NodeSeconds& node : profile_) ++node.calls;
     scan_gradients_ = true;
-    return sum;
+}
+
+LossSum Executor::loss() {
+    if (std::exchange(loss_queued_, false)) loss_ = backend_.loss();
+    return loss_;
+}
+
+void Executor::look_again(const Batch& batch) {
+    if (backend_.host_memory()) return;
+    if (batch.clips() == 0) return empty_forward(any_training_plan());
+    ExecutionPlan& current = plan(batch.clips(), true);
+    not_finite_.clear();
+    upload(current, batch);
+    forward(current, batch, true);
+}
+
+void Executor::empty_forward(ExecutionPlan& plan) {
+    auto& nodes = plan.nodes();
+    for (std::size_t i = 0; i < nodes.size(); ++i)
+        if (nodes[i].operation) nodes[i].operation->forward_empty(training_parameters_[i]);
 }
 
 void Executor::empty_step(const Model::GradientReady& ready) {
@@ -260,9 +272,10 @@ void Executor::empty_step(const Model::GradientReady& ready) {
     seconds_ = {};
     not_finite_.clear();
     scan_gradients_ = false;
+    loss_ = {};
+    loss_queued_ = false;
+    empty_forward(current);
     auto& nodes = current.nodes();
-    for (std::size_t i = 0; i < nodes.size(); ++i)
-        if (nodes[i].operation) nodes[i].operation->forward_empty(training_parameters_[i]);
     for (std::size_t i = nodes.size(); i-- > 0;) {
         if (nodes[i].backward && nodes[i].operation)
             nodes[i].operation->backward_empty(training_parameters_[i]);

@@ -25,7 +25,9 @@ class Executor {
     void record_steps(const RecordOptions& options);
     void place_gradients(std::shared_ptr<Storage> storage);
 
-    LossSum step(const Batch& batch, const LossSettings& loss, const Model::GradientReady& ready);
+    void step(const Batch& batch, const LossSettings& loss, const Model::GradientReady& ready);
+    LossSum loss();
+    void look_again(const Batch& batch);
     void empty_step(const Model::GradientReady& ready);
     void predict(const Batch& batch, std::span<float> logits);
 
@@ -44,8 +46,9 @@ class Executor {
     StepContext context(const NodePlan& node, const Batch& batch) const;
     void forward(ExecutionPlan& plan, const Batch& batch, bool check);
     // Forward with the loss, then backward, stretch by stretch.
-    LossSum run_step(ExecutionPlan& plan, const Batch& batch, const LossSettings& loss,
-                     const Model::GradientReady& ready);
+    void run_step(ExecutionPlan& plan, const Batch& batch, const LossSettings& loss,
+                  const Model::GradientReady& ready);
+    void empty_forward(ExecutionPlan& plan);
     void backward_node(NodePlan& node, std::size_t i, const Batch& batch);
     void find_not_finite(ExecutionPlan& plan);
     bool may_record(const Batch& batch) const;
@@ -67,6 +70,8 @@ class Executor {
     std::vector<Parameters> training_parameters_, inference_parameters_;  // one for each node
     std::vector<std::unique_ptr<ExecutionPlan>> plans_;                   // the last used first
     std::shared_ptr<Storage> tensors_, workspace_;                        // shared by all plans
+    LossSum loss_;                                                        // of the last step
+    bool loss_queued_ = false;                                            // it is on the device yet
     std::string not_finite_;
     bool scan_gradients_ = false;
     StepSeconds seconds_;

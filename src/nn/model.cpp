@@ -115,13 +115,23 @@ std::vector<UpdateRange> Model::update_ranges() const {
     return nn::update_ranges(impl_->layout);
 }
 
-LossSum Model::train_step(const Batch& batch, const LossSettings& loss, const GradientReady& ready) {
-    if (batch.clips() == 0) {
-        impl_->executor.empty_step(ready);
-        return {};
-    }
+void Model::queue_step(const Batch& batch, const LossSettings& loss, const GradientReady& ready) {
+    if (batch.clips() == 0) return impl_->executor.empty_step(ready);
     check_labels(impl_->spec, batch);
-    return impl_->executor.step(batch, loss, ready);
+    impl_->executor.step(batch, loss, ready);
+}
+
+LossSum Model::loss() {
+    return impl_->executor.loss();
+}
+
+LossSum Model::train_step(const Batch& batch, const LossSettings& loss, const GradientReady& ready) {
+    queue_step(batch, loss, ready);
+    return this->loss();
+}
+
+void Model::look_again(const Batch& batch) {
+    impl_->executor.look_again(batch);
 }
 
 void Model::predict(const Batch& batch, std::span<float> logits) {

@@ -106,37 +106,25 @@ void Run::train_step(Epoch& epoch) {
     times_.add(Stage::wait_data, wait_data);
     if (trace_) trace_->record("wait for clips", "data", "main", now_seconds() - wait_data, now_seconds());
 
-    std::vector<Pixels*> pixels;
-    std::vector<std::int32_t> labels;
-    std::vector<std::uint64_t> ids;
-    for (const video::Clip& clip : clips.clips) {
-        pixels.push_back(clip.pixels.get());
-        labels.push_back(clip.label);
-        ids.push_back(clip.sample);
-    }
+    BatchLists lists;
+    const nn::Batch batch = batch_of(clips, lists);
     const auto rate = static_cast<float>(nn::learning_rate(settings_.optimizer.schedule, step_));
-    StepTotals totals;
     {
         const io::TraceSpan span(trace_.get(), "forward, backward, reduce", "compute", "main");
-        synchroniser_->compute({.labels = labels,
-                                .samples = ids,
-                                .seed = settings_.run.seed,
-                                .epoch = ledger_->epoch(),
-                                .clip_pixels = pixels},
-                               loss_, factor);
+        synchroniser_->compute(batch, loss_, factor);
         settle();
-        totals = synchroniser_->reduce({stop_asked(), save_is_due()});
+        synchroniser_->reduce({stop_asked(), save_is_due()});
     }
-    if (totals.diverged) diverge(step_, "the loss", bad_samples(clips));
-    synchroniser_->update(totals, step_, rate);
+    synchroniser_->update(step_, rate);
     account(clips);
     epoch.done(shares);
 
     const FeedCounts feed = epoch.counts();
-    const auto mine = static_cast<double>(clips.clips.size());
+    const auto mine = static_cast<double>(lists.samples.size());
     under_way_ = {
         whole,
-        report_of(totals, wait_data, rate),
+        std::move(clips),
+        report_of(wait_data, rate),
         {mine,
          feed.clips ? mine * feed.seconds / static_cast<double>(feed.clips) / settings_.data.decode_threads
                     : 0,
@@ -144,10 +132,9 @@ void Run::train_step(Epoch& epoch) {
     if (!synchroniser_->settles_late() || balancer_->uses_times(step_)) settle();
     if (under_way_) under_way_->report.seconds = whole.seconds();
     if (const auto decision = balancer_->after_step(step_, epoch)) after_decision(*decision);
-    stop_ = totals.stop;
-    save_ = totals.save;
     ++step_;
     ++batch_;
+    save_ = save_ || (settings_.run.checkpoint_steps > 0 && step_ % settings_.run.checkpoint_steps == 0);
     if (settings_.run.hash_steps > 0 && step_ % settings_.run.hash_steps == 0) {
         settle();
         synchroniser_->require_equal_parameters();
@@ -157,8 +144,11 @@ void Run::train_step(Epoch& epoch) {
 void Run::settle() {
     if (!under_way_) return;
     StepUnderWay step = *std::exchange(under_way_, std::nullopt);
-    const auto [norm, times] = synchroniser_->settle();
+    const auto [totals, norm, bad_row, times] = synchroniser_->settle();
+    if (totals.diverged) diverge(step.report.step, "the loss", bad_samples(step.clips, bad_row));
     if (!std::isfinite(norm)) diverge(step.report.step, "the gradient's norm", "");
+    stop_ = stop_ || totals.stop;
+    save_ = save_ || totals.save;
     times_.add(Stage::forward, times.compute);
     times_.add(Stage::optimise, times.update);
     times_.add(Stage::exposed_comm, times.exposed);
@@ -171,11 +161,27 @@ void Run::settle() {
     step_seconds_ += report.seconds;
     if (report.step == resumed_at_) report_start(report.wait_data, report.seconds);
     if (!monitor_) return;
+    report.loss = totals.weight > 0 ? totals.loss / totals.weight : 0;
+    report.accuracy = totals.samples > 0 ? totals.correct / totals.samples : 0;
+    report.samples = totals.samples;
     report.gradient_norm = norm;
     report.compute = times.compute;
     report.exposed = times.exposed;
     report.communication = times.busy;
     monitor_->step(report);
+}
+
+nn::Batch Run::batch_of(const StepClips& clips, BatchLists& lists) const {
+    for (const video::Clip& clip : clips.clips) {
+        lists.pixels.push_back(clip.pixels.get());
+        lists.labels.push_back(clip.label);
+        lists.samples.push_back(clip.sample);
+    }
+    return {.labels = lists.labels,
+            .samples = lists.samples,
+            .seed = settings_.run.seed,
+            .epoch = ledger_->epoch(),
+            .clip_pixels = lists.pixels};
 }
 
 void Run::account(const StepClips& clips) {
@@ -190,11 +196,13 @@ void Run::account(const StepClips& clips) {
     }
 }
 
-std::string Run::bad_samples(const StepClips& clips) {
+std::string Run::bad_samples(const StepClips& clips, int bad_row) {
+    BatchLists lists;
+    model_->look_again(batch_of(clips, lists));
     // Who saw it says where; all ranks then stop with the same words.
     std::string mine;
-    if (const int row = synchroniser_->bad_row(); row >= 0) {
-        const std::uint64_t sample = clips.clips[static_cast<std::size_t>(row)].sample;
+    if (bad_row >= 0) {
+        const std::uint64_t sample = lists.samples[static_cast<std::size_t>(bad_row)];
         mine = fmt::format("sample {} ({}) on rank {}, first in layer \"{}\"", sample, path_of(sample),
                            world_.rank(), model_->first_not_finite());
     }
@@ -232,16 +240,13 @@ void Run::report_start(double wait_data, double seconds) {
                     {"first_step", start_.step}});
 }
 
-StepReport Run::report_of(const StepTotals& totals, double wait_data, float rate) const {
+StepReport Run::report_of(double wait_data, float rate) const {
     StepReport report;
     report.step = step_;
     report.total_steps = steps_per_epoch_ * settings_.run.epochs;
     report.epoch = ledger_->epoch();
     report.epochs = settings_.run.epochs;
-    report.loss = totals.weight > 0 ? totals.loss / totals.weight : 0;
-    report.accuracy = totals.samples > 0 ? totals.correct / totals.samples : 0;
     report.learning_rate = static_cast<double>(rate);
-    report.samples = totals.samples;
     report.wait_data = wait_data;
     report.imbalance = balancer_->imbalance();
     return report;

@@ -37,10 +37,18 @@ struct StartTimes {
     double loading() const { return data + clips; }
 };
 
+// What a batch of clips refers to.
+struct BatchLists {
+    std::vector<Pixels*> pixels;
+    std::vector<std::int32_t> labels;
+    std::vector<std::uint64_t> samples;
+};
+
 // A step that is updated, or will be once the device comes to it, and not settled.
 struct StepUnderWay {
-    Stopwatch clock;     // since it began
-    StepReport report;   // without norm and times, and without its seconds until the host is through with it
+    Stopwatch clock;  // since it began
+    StepClips clips;
+    StepReport report;   // without totals, norm and times, and its seconds until the host is through with it
     sched::Round round;  // without compute and exposed communication
 };
 
@@ -60,14 +68,16 @@ class Run {
     bool train_epoch();                                    // false: a stop was asked for
     std::vector<std::uint64_t> remaining_samples() const;  // see Epoch
     void train_step(Epoch& epoch);
+    nn::Batch batch_of(const StepClips& clips, BatchLists& lists) const;
     void account(const StepClips& clips);
     // What is left to know of the step under way; waits for a device to come past it. Comes before whatever
     // keeps or shows what that step changed, and in the next step once the device is there anyway.
     void settle();
-    std::string bad_samples(const StepClips& clips);  // whose loss is not finite; collective
+    // Whose loss is not finite, and where that began; bad_row: on this rank. Collective.
+    std::string bad_samples(const StepClips& clips, int bad_row);
     [[noreturn]] void diverge(std::int64_t step, std::string_view what, const std::string& where);
     void report_start(double wait_data, double seconds);
-    StepReport report_of(const StepTotals& totals, double wait_data, float rate) const;  // before it settles
+    StepReport report_of(double wait_data, float rate) const;  // before it settles
     void after_decision(const sched::Decision& decision);
     void evaluate_split(video::Split split);
     double slowdown() const;
@@ -76,7 +86,7 @@ class Run {
     // run_state.cpp
     void gather_ledger();
     void save(CheckpointStore::Busy busy);
-    bool save_is_due() const;
+    bool save_is_due() const;  // by the clock of rank 0, which the others hear of
 
     // run_summary.cpp
     std::vector<Facts> gather_facts();  // collective; of all ranks on rank 0
@@ -114,7 +124,7 @@ class Run {
     Stopwatch since_start_, since_save_;
     std::optional<double> best_;
     std::optional<Metrics> last_metrics_;
-    bool stop_ = false, save_ = false;  // as agreed in the last step
+    bool stop_ = false, save_ = false;  // as agreed in the last steps
     FeedCounts feed_total_;
     std::size_t feed_peak_ = 0;
     std::uint64_t rank_trained_ = 0;

@@ -14,14 +14,13 @@ void Run::gather_ledger() {
 }
 
 bool Run::save_is_due() const {
-    if (!is_root()) return false;
     const RunSettings& run = settings_.run;
-    if (run.checkpoint_steps > 0 && (step_ + 1) % run.checkpoint_steps == 0) return true;
-    return run.checkpoint_seconds > 0 && since_save_.seconds() >= run.checkpoint_seconds;
+    return is_root() && run.checkpoint_seconds > 0 && since_save_.seconds() >= run.checkpoint_seconds;
 }
 
 void Run::save(CheckpointStore::Busy busy) {
     settle();
+    save_ = false;
     gather_ledger();
     synchroniser_->merge_buffers();
     since_save_.lap();

@@ -28,6 +28,23 @@ std::uint64_t hash_values(std::span<const float> values) {
     return hash;
 }
 
+// Beside what DeviceSums has of the loss.
+std::array<double, 3> numbers_of(int clips, Synchroniser::Wishes wishes) {
+    return {static_cast<double>(clips), static_cast<double>(wishes.stop), static_cast<double>(wishes.save)};
+}
+
+StepTotals totals_of(std::span<const double> sums) {
+    using nn::DeviceSums;
+    const auto more = sums.subspan(DeviceSums::more);
+    return {.loss = sums[DeviceSums::loss],
+            .weight = sums[DeviceSums::weight],
+            .samples = more[0],
+            .correct = sums[DeviceSums::correct],
+            .stop = more[1] > 0,
+            .save = more[2] > 0,
+            .diverged = sums[DeviceSums::not_finite] > 0};
+}
+
 // This rank's part of the memory that the ranks share.
 class SharedGradients final : public nn::Storage {
   public:
@@ -102,12 +119,12 @@ OptimiserState Synchroniser::state() {
 }
 
 void Synchroniser::compute(const nn::Batch& batch, const nn::LossSettings& loss, double slowdown) {
-    Step& step = steps_[queued_++ % steps_.size()];
+    ++queued_;
+    Step& step = last();
     step.times = {};
     clips_ = batch.clips();
     step.clock.begin();
-    // Waits for the loss, which needs the forward pass alone: a device has backward queued behind it.
-    mine_ = model_.train_step(batch, loss, [&](nn::GradientRange range) {
+    model_.queue_step(batch, loss, [&](nn::GradientRange range) {
         if (reducer_) reducer_->ready({range.begin, range.end});
     });
     step.clock.end();
@@ -123,26 +140,32 @@ void Synchroniser::slow_down(Step& step, double slowdown) {
     step.clock.end();
 }
 
-StepTotals Synchroniser::reduce(Wishes wishes) {
-    const bool bad = bad_row() >= 0;
-    std::array<double, 7> sums{bad ? 0 : mine_.loss,  // one rank's NaN must not hide what the others have
-                               mine_.weight,
-                               static_cast<double>(clips_),
-                               static_cast<double>(mine_.correct),
-                               static_cast<double>(wishes.stop),
-                               static_cast<double>(wishes.save),
-                               static_cast<double>(bad)};
-    if (reducer_) sum_counts(sums);
+void Synchroniser::reduce(Wishes wishes) {
+    late_ ? queue_totals(wishes) : sum_totals(wishes);
     samples_since_merge_ += clips_;
-    return {sums[0], sums[1], sums[2], sums[3], sums[4] > 0, sums[5] > 0, sums[6] > 0};
 }
 
-// The host waits for a few numbers here, while a device still has most of backward to do.
-void Synchroniser::sum_counts(std::span<double> counts) {
-    const comm::Work work = world_.sum(counts, "counts");
-    reducer_->join();
-    work.wait();
-    steps_[(queued_ - 1) % steps_.size()].times.exposed += work.waited_seconds();
+void Synchroniser::queue_totals(Wishes wishes) {
+    const std::array<double, 3> numbers = numbers_of(clips_, wishes);
+    const std::span<double> sums = model_.backend().queue_sums(clips_ > 0, numbers);
+    if (reducer_) reducer_->join(sums);
+}
+
+// The host waits for a few numbers here; a device still has most of backward to do then.
+void Synchroniser::sum_totals(Wishes wishes) {
+    const nn::LossSum mine = model_.loss();
+    last().bad_row = mine.first_not_finite;
+    const bool bad = mine.first_not_finite >= 0;
+    std::vector<double> sums{bad ? 0 : mine.loss, mine.weight, static_cast<double>(mine.correct),
+                             static_cast<double>(bad)};
+    std::ranges::copy(numbers_of(clips_, wishes), std::back_inserter(sums));
+    if (reducer_) {
+        const comm::Work work = world_.sum(std::span(sums), "counts");
+        reducer_->join();
+        work.wait();
+        last().times.exposed += work.waited_seconds();
+    }
+    last().totals = totals_of(sums);
 }
 
 // A device's steps are cut where buckets begin, so that each can go as soon as it is full.
@@ -167,23 +190,31 @@ void Synchroniser::tune_buckets(double compute_seconds) {
                   reducer_->buckets().size(), lengths->bucket_bytes >> 10, tuner_.steps());
 }
 
-void Synchroniser::update(const StepTotals& totals, std::int64_t step, float learning_rate) {
+void Synchroniser::update(std::int64_t step, float learning_rate) {
+    const StepTotals& totals = last().totals;
+    if (!late_ && totals.diverged) return;
     Stopwatch watch;
     nn::UpdateSettings update = settings_.optimizer.update;
     update.learning_rate = learning_rate;
     update.step = step + 1;
     update.weight = totals.weight;
+    update.weight_is_queued = late_;
     update.clip_norm = settings_.optimizer.clip_norm;
     std::vector<std::span<float>> state;
     for (const auto& [name, values] : this->state()) state.push_back(values);
     model_.backend().update(update, ranges_, model_.parameters(), model_.gradients(), state);
-    steps_[(queued_ - 1) % steps_.size()].times.update = watch.seconds();
+    last().times.update = watch.seconds();
 }
 
 StepOutcome Synchroniser::settle() {
     Step& step = steps_[settled_++ % steps_.size()];
-    StepOutcome outcome{model_.backend().gradient_norm(), step.times};  // a device has come this far now
-    StepTimes& times = outcome.times;
+    StepOutcome outcome{step.totals, model_.backend().gradient_norm(), step.bad_row, step.times};
+    if (late_) {
+        const nn::Backend::Summed summed = model_.backend().summed();
+        outcome.totals = totals_of(summed.sums);
+        outcome.bad_row = summed.first_not_finite;
+    }
+    StepTimes& times = outcome.times;  // a device has come this far now
     times.exposed += step.norm_wait;
     times.compute = step.clock.seconds() - step.norm_wait;
     if (!reducer_) return outcome;

@@ -5,6 +5,8 @@
 // (device 9, like all who say so), lose@N (the device is lost in the Nth training batch), overflow@N (its
 // gradient is not finite).
 // CUDA_VISIBLE_DEVICES names one device, or none.
+#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
@@ -86,8 +88,26 @@ class GpuDouble : public Backend {
         device_->compute([this, settings, parameters, gradients,
                           where = std::vector(ranges.begin(), ranges.end()),
                           kept = std::vector(state.begin(), state.end())] {
-            cpu_->update(settings, where, parameters, gradients, kept);
+            UpdateSettings now = settings;
+            if (now.weight_is_queued) now.weight = sums_[DeviceSums::weight];
+            cpu_->update(now, where, parameters, gradients, kept);
+            summed_ = sums_;
+            summed_row_ = row_;
         });
+    }
+    std::span<double> queue_sums(bool batch, std::span<const double> more) override {
+        const LossSum mine = batch ? cpu_->loss() : LossSum{};
+        device_->compute([this, mine, more = std::vector(more.begin(), more.end())] {
+            row_ = mine.first_not_finite;
+            sums_ = {row_ < 0 ? mine.loss : 0, mine.weight, static_cast<double>(mine.correct),
+                     static_cast<double>(row_ >= 0)};
+            std::ranges::copy(more, sums_.begin() + DeviceSums::more);
+        });
+        return std::span(sums_).first(DeviceSums::more + more.size());
+    }
+    Summed summed() override {
+        done();
+        return {summed_, summed_row_};
     }
     double gradient_norm() override { return done().gradient_norm(); }
     void synchronise() override { device_->drain(); }
@@ -114,6 +134,8 @@ class GpuDouble : public Backend {
     std::unique_ptr<Backend> cpu_;
     std::shared_ptr<DeviceDouble> device_;
     std::vector<std::unique_ptr<Waiting>> reducers_;
+    std::array<double, DeviceSums::most> sums_{}, summed_{};  // queued; as the last update found them
+    int row_ = -1, summed_row_ = -1;
     int batches_ = 0, lost_at_ = 0, overflows_at_ = 0;
 };
 

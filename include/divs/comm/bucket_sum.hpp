@@ -37,8 +37,8 @@ class BucketSum {
     virtual void sum(std::span<double> /*values*/) {}
 
     // What reads the gradients from here on reads the sums: host memory is waited for, a device's queue waits
-    // by itself.
-    virtual void join() = 0;
+    // by itself. `values`: on a device that sums_values(), added up over the ranks behind the last bucket.
+    virtual void join(std::span<double> values = {}) = 0;
 
     struct Timing {
         std::size_t bytes = 0;

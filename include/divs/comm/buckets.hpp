@@ -55,8 +55,8 @@ class BucketReducer {
     // A range of the arena is final (called in descending order). Posts every bucket that it completes.
     void ready(Range range);
     // All of the arena is final, announced or not. What reads the gradients from here on reads the sums: host
-    // memory is waited for, a device waits by itself.
-    void join();
+    // memory is waited for, a device waits by itself. `values`: see BucketSum.
+    void join(std::span<double> values = {});
     // Waits until the communication of a step has ended well: of the one that was joined and not finished, or
     // else of this one, which is joined. Seconds in which nothing was computed because of it: exposed
     // communication, values_seconds() left out. A step may be finished once the next one is posted, before

@@ -86,6 +86,13 @@ struct LossSum {
     int first_not_finite = -1;  // row of the first sample whose loss is not finite
 };
 
+// The same numbers in a row, as they are added up over ranks where a device has them. The loss is 0 where it
+// is not finite: one rank's must not hide what the others have.
+struct DeviceSums {
+    enum Place : std::size_t { loss, weight, correct, not_finite, more };  // `more`: where the host's begin
+    static constexpr std::size_t most = 8;
+};
+
 // One slice of the parameter arena that shares its settings.
 struct UpdateRange {
     std::size_t begin = 0, end = 0;  // elements
@@ -97,7 +104,8 @@ enum class Optimizer { sgd, adamw };
 struct UpdateSettings {
     Optimizer optimizer = Optimizer::sgd;
     float learning_rate = 0.1F;
-    double weight = 1;     // of the losses that the gradient is summed over: it is divided by it
+    double weight = 1;              // of the losses that the gradient is summed over: it is divided by it
+    bool weight_is_queued = false;  // it is what stands in queue_sums() by the time of this pass
     double clip_norm = 0;  // the longest that the mean gradient may be; see gradient_scale(). 0: as it is
     float weight_decay =
         0;  // SGD: added to the gradient; AdamW: decoupled (Loshchilov, Hutter, arXiv 1711.05101)
@@ -178,6 +186,11 @@ class Backend {
         return loss();
     }
 
+    // Devices: brings the sums of the last cross_entropy() (none where there was no `batch`) and numbers of
+    // the host's together as DeviceSums, on the device: for whoever adds them up over ranks, behind what is
+    // queued. They keep their place from step to step.
+    virtual std::span<double> queue_sums(bool batch, std::span<const double> more);
+
     // One pass over [parameters, gradients, state...] of equal length. state: momentum (SGD) or both moments
     // (AdamW). Where the norm of the whole gradient is not finite, or the weight is 0 (no sample anywhere),
     // nothing changes.
@@ -187,6 +200,13 @@ class Backend {
     // Of the mean gradient in the last update(), before it was clipped; on a device this waits for that
     // update, so ask once the next step is queued. 0 before the first.
     virtual double gradient_norm() = 0;
+    // Devices: what stood in queue_sums() at the last update(), and this rank's own first row whose loss is
+    // not finite (-1: none). Waits like gradient_norm().
+    struct Summed {
+        std::span<const double> sums;
+        int first_not_finite = -1;
+    };
+    virtual Summed summed();
     virtual void synchronise() {}  // waits for queued device work
     // Where arrays lie on a device: what communication works with, in order with what this backend computes.
     // It may outlive neither the backend nor its own marks.

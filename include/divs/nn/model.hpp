@@ -181,10 +181,18 @@ class Model {
 
     void record_steps(const RecordOptions& options);
 
-    // Forward, loss and backward of one batch in training mode. Gradients are of the *sum* of the losses.
-    // With an empty batch: the gradients are zeroed, the norms' reductions are joined, and every range is
-    // announced in the same order. InputError names the sample whose label is out of range.
+    // Forward, loss and backward of one batch in training mode, on a device only queued. Gradients are of the
+    // *sum* of the losses. With an empty batch: the gradients are zeroed, the norms' reductions are joined,
+    // and every range is announced in the same order. InputError names the sample whose label is out of
+    // range.
+    void queue_step(const Batch& batch, const LossSettings& loss, const GradientReady& ready);
+    // Of the last step: nothing where its batch was empty. On a device this waits for its forward pass.
+    LossSum loss();
+    // Both.
     LossSum train_step(const Batch& batch, const LossSettings& loss, const GradientReady& ready);
+    // On a device the outputs of a step are gone by the time that its loss is known: looks for what is not
+    // finite in another forward pass, for first_not_finite(). Synchronised norms make it collective.
+    void look_again(const Batch& batch);
 
     // Logits (clips, classes) in evaluation mode, on the host. Labels are not needed.
     void predict(const Batch& batch, std::span<float> logits);

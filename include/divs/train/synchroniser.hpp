@@ -43,7 +43,7 @@ struct StepTotals {
     double loss = 0, weight = 0, samples = 0, correct = 0;
     bool stop = false;      // some rank was asked to stop
     bool save = false;      // rank 0 wants a checkpoint
-    bool diverged = false;  // some rank's loss is not finite
+    bool diverged = false;  // some rank's loss is not finite: nothing was updated
 };
 
 struct StepTimes {
@@ -55,12 +55,15 @@ struct StepTimes {
 
 // What is known of a step once it is over.
 struct StepOutcome {
+    StepTotals totals;
     double gradient_norm = 0;  // of the mean gradient; where it is not finite nothing was updated
+    int bad_row = -1;          // of this rank's batch: the first whose loss is not finite
     StepTimes times;
 };
 
-// A step is: compute, reduce, update, settle. On a device all but the last only queue work, and a step is
-// best settled when the next one is queued: then the device has come past it, and nobody waits.
+// A step is: compute, reduce, update, settle. Where devices sum among themselves all but the last only queue
+// work, and a step is best settled when the next one is queued: then the device has come past it, and nobody
+// waits. Else the host waits in reduce(): for the loss, and for the sums over the ranks.
 class Synchroniser {
   public:
     Synchroniser(nn::Model& model, comm::World& world, NormReducer& norms, const Settings& settings);
@@ -72,16 +75,15 @@ class Synchroniser {
     // Forward and backward; buckets of gradients go as they fill. `slowdown`: see Throttle.
     void compute(const nn::Batch& batch, const nn::LossSettings& loss, double slowdown);
     // The sums over the ranks; nothing is updated yet.
-    StepTotals reduce(Wishes wishes);
-    // The optimiser pass of a step whose loss is finite; update number `step` from 0.
-    void update(const StepTotals& totals, std::int64_t step, float learning_rate);
+    void reduce(Wishes wishes);
+    // The optimiser pass, if the loss is finite everywhere; update number `step` from 0.
+    void update(std::int64_t step, float learning_rate);
     // Whether this step should be settled only between compute() and reduce() of the next one. All ranks say
     // the same.
     bool settles_late() const noexcept { return late_ && !(reducer_ && tunes_ && tuner_.measures()); }
     // The end of the step that was updated and not settled; waits for it. What it changed may be kept or
     // shown from here on.
     StepOutcome settle();
-    int bad_row() const noexcept { return mine_.first_not_finite; }  // of the last batch; -1: none
 
     OptimiserState state();  // momentum, or both moments, by name
 
@@ -100,6 +102,8 @@ class Synchroniser {
     struct Step {
         explicit Step(std::shared_ptr<DeviceStream> stream) : clock(std::move(stream)) {}
         ComputeClock clock;
+        StepTotals totals;
+        int bad_row = -1;
         StepTimes times;
         double norm_wait = 0;  // of the host, inside compute
     };
@@ -107,7 +111,9 @@ class Synchroniser {
     std::shared_ptr<comm::SharedMemory> share_gradients();
     void choose_path();
     void slow_down(Step& step, double slowdown);
-    void sum_counts(std::span<double> counts);
+    Step& last() noexcept { return steps_[(queued_ - 1) % steps_.size()]; }
+    void queue_totals(Wishes wishes);  // all by themselves on the devices
+    void sum_totals(Wishes wishes);
     void record_steps();
     void tune_buckets(double compute_seconds);
     void level_drift();
@@ -126,8 +132,7 @@ class Synchroniser {
     double samples_since_merge_ = 0;
     std::array<Step, 2> steps_;  // in turns
     std::size_t queued_ = 0, settled_ = 0;
-    nn::LossSum mine_;  // of the last batch
-    int clips_ = 0;
+    int clips_ = 0;  // of the last batch
     bool late_ = false, tunes_ = false;
     comm::BucketTuner tuner_;
 };

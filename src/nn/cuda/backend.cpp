@@ -46,12 +46,11 @@ class CudaBackend final : public Backend {
               "the loss")),
           totals_(allocate_pinned(sizeof(kernels::LossTotals), "the loss")),
           updated_(make_event()),
-          scale_memory_(allocate_device(
-              device_, sizeof(kernels::GradientScale) + kernels::squares_partials() * sizeof(double),
-              "the gradient's norm")),
-          scale_(allocate_pinned(sizeof(kernels::GradientScale), "the gradient's norm")),
+          end_memory_(allocate_device(device_, sizeof(StepEnd) + kernels::squares_partials() * sizeof(double),
+                                      "the gradient's norm")),
+          end_(allocate_pinned(sizeof(StepEnd), "the gradient's norm")),
           recorder_(device_, loss_queued_.get()) {
-        *static_cast<kernels::GradientScale*>(scale_.get()) = {};
+        *static_cast<StepEnd*>(end_.get()) = {};
     }
 
     std::string_view name() const noexcept override { return "cuda"; }
@@ -88,11 +87,13 @@ class CudaBackend final : public Backend {
     void cross_entropy(const Tensor& logits, std::span<const std::int32_t> labels,
                        std::span<const float> class_weights, float smoothing, Tensor* gradient) override;
     LossSum loss() override;
+    std::span<double> queue_sums(bool batch, std::span<const double> more) override;
 
     void update(const UpdateSettings& settings, std::span<const UpdateRange> ranges,
                 std::span<float> parameters, std::span<const float> gradients,
                 std::span<const std::span<float>> state) override;
-    double gradient_norm() override;
+    double gradient_norm() override { return step_end().scale.norm; }
+    Summed summed() override;
     void synchronise() override { device_.synchronise(); }
     std::shared_ptr<DeviceStream> communication_stream() override {
         return make_communication_stream(device_);
@@ -107,6 +108,15 @@ class CudaBackend final : public Backend {
     }
 
   private:
+    // What is known of a step when it is over.
+    struct StepEnd {
+        kernels::GradientScale scale;
+        kernels::StepSums sums;
+    };
+    // On the device. Scratch of gradient_scale() lies behind it.
+    StepEnd& queued_end() noexcept { return *static_cast<StepEnd*>(end_memory_.get()); }
+    const StepEnd& step_end();  // of the last update; waits for it
+
     // clips: bytes on the device, of equal length, that are there when the compute stream gets to them.
     void normalise(std::span<const std::uint8_t* const> clips, const float mean[3], const float deviation[3],
                    Tensor& tensor);
@@ -127,8 +137,8 @@ class CudaBackend final : public Backend {
     DeviceBytes loss_memory_;  // one LossTotals, then one LossRow a row; recorded steps know its address
     PinnedBytes totals_;
     EventHandle updated_;
-    DeviceBytes scale_memory_;  // one GradientScale, then scratch
-    PinnedBytes scale_;         // of the last update
+    DeviceBytes end_memory_;
+    PinnedBytes end_;  // of the last update
     GraphRecorder recorder_;
 };
 
@@ -238,12 +248,25 @@ LossSum CudaBackend::loss() {
     return {totals.loss, totals.weight, totals.correct, static_cast<int>(totals.first_not_finite)};
 }
 
+std::span<double> CudaBackend::queue_sums(bool batch, std::span<const double> more) {
+    static_assert(DeviceSums::most == kernels::StepSums::most &&
+                  DeviceSums::more == kernels::StepSums::of_loss);
+    kernels::HostNumbers numbers;
+    if (more.size() > std::size(numbers.values)) throw Error("backend cuda: too many numbers to add up");
+    std::ranges::copy(more, numbers.values);
+    kernels::StepSums& sums = queued_end().sums;
+    kernels::step_sums(batch ? static_cast<const kernels::LossTotals*>(loss_memory_.get()) : nullptr, numbers,
+                       &sums, device_.stream());
+    DIVS_CUDA_LAUNCHED("step_sums");
+    return std::span(sums.values).first(DeviceSums::more + more.size());
+}
+
 template <class T>
 void CudaBackend::update_typed(const UpdateSettings& s, std::span<const UpdateRange> ranges,
                                std::span<float> parameters, std::span<const float> gradients,
                                std::span<const std::span<float>> state) {
     const kernels::Arena<T> arena = weights_.arena<T>(parameters, gradients, ranges);
-    const auto* scale = static_cast<const kernels::GradientScale*>(scale_memory_.get());
+    const kernels::GradientScale* const scale = &queued_end().scale;
     if (s.optimizer == Optimizer::sgd) {
         kernels::sgd({s.learning_rate, s.weight_decay, s.momentum, s.nesterov}, scale, arena,
                      state.empty() ? nullptr : state[0].data(), device_.stream());
@@ -267,22 +290,27 @@ void CudaBackend::update(const UpdateSettings& settings, std::span<const UpdateR
                          std::span<float> parameters, std::span<const float> gradients,
                          std::span<const std::span<float>> state) {
     weights_.refresh();  // what is stale must not stay so behind this pass
-    auto* scale = static_cast<kernels::GradientScale*>(scale_memory_.get());
-    kernels::gradient_scale(gradients.data(), gradients.size(), settings.weight, settings.clip_norm,
-                            reinterpret_cast<double*>(scale + 1), scale, device_.stream());
+    StepEnd& end = queued_end();
+    const double* const queued = settings.weight_is_queued ? end.sums.values + DeviceSums::weight : nullptr;
+    kernels::gradient_scale(gradients.data(), gradients.size(), {settings.weight, queued}, settings.clip_norm,
+                            reinterpret_cast<double*>(&end + 1), &end.scale, device_.stream());
     if (type_ == DType::f32)
         update_typed<float>(settings, ranges, parameters, gradients, state);
     else
         update_typed<bf16>(settings, ranges, parameters, gradients, state);
     DIVS_CUDA_LAUNCHED("update");
-    DIVS_CUDA_CALL(cudaMemcpyAsync, scale_.get(), scale, sizeof *scale, cudaMemcpyDeviceToHost,
-                   device_.stream());
+    DIVS_CUDA_CALL(cudaMemcpyAsync, end_.get(), &end, sizeof end, cudaMemcpyDeviceToHost, device_.stream());
     DIVS_CUDA_CALL(cudaEventRecord, updated_.get(), device_.stream());
 }
 
-double CudaBackend::gradient_norm() {
+const CudaBackend::StepEnd& CudaBackend::step_end() {
     DIVS_CUDA_CALL(cudaEventSynchronize, updated_.get());
-    return static_cast<const kernels::GradientScale*>(scale_.get())->norm;
+    return *static_cast<const StepEnd*>(end_.get());
+}
+
+Backend::Summed CudaBackend::summed() {
+    const kernels::StepSums& sums = step_end().sums;
+    return {sums.values, static_cast<int>(sums.first_not_finite)};
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "step_data.hpp"
 
-#include <array>
+#include <algorithm>
 #include <vector>
 
 namespace divs::nn::cuda {
@@ -11,6 +11,7 @@ constexpr std::size_t samples_at = 16;
 constexpr std::size_t labels_at = samples_at + StepData::most_rows * sizeof(std::uint64_t);
 constexpr std::size_t weights_at = labels_at + StepData::most_rows * sizeof(std::int32_t);
 constexpr std::size_t total = weights_at + StepData::most_classes * sizeof(float);
+constexpr std::size_t page = 4096;
 
 }  // namespace
 
@@ -21,13 +22,33 @@ bool is_recording(const Device& device) {
 }
 
 StepData::StepData(const Device& device)
-    : device_(device), memory_(allocate_device(device, total, "the numbers of a step")) {}
+    : device_(device), memory_(allocate_device(device, total, "the numbers of a step")) {
+    for (EventHandle& event : copied_) event = make_event();
+}
 
-// The host's memory may be reused at once: the runtime takes pageable memory over before it returns.
-void StepData::put(const void* from, std::size_t bytes, std::size_t at) {
+std::byte* StepData::next_place(std::size_t bytes) {
+    if (bytes > place_bytes_) {
+        device_.synchronise();
+        place_bytes_ = (bytes + page - 1) / page * page;
+        pinned_.reset();
+        pinned_ = allocate_pinned(places * place_bytes_, "the numbers of a step");
+    }
+    place_ = (place_ + 1) % places;
+    if (cudaEventQuery(copied_[place_].get()) != cudaSuccess) {
+        cudaGetLastError();  // it is no error yet, but would be found as one
+        DIVS_CUDA_CALL(cudaEventSynchronize, copied_[place_].get());
+    }
+    return static_cast<std::byte*>(pinned_.get()) + place_ * place_bytes_;
+}
+
+void StepData::copy(const std::byte* from, std::size_t bytes, std::size_t at) {
     if (bytes > 0)
-        DIVS_CUDA_CALL(cudaMemcpyAsync, static_cast<char*>(memory_.get()) + at, from, bytes,
+        DIVS_CUDA_CALL(cudaMemcpyAsync, static_cast<std::byte*>(memory_.get()) + at, from, bytes,
                        cudaMemcpyHostToDevice, device_.stream());
+}
+
+void StepData::leave_place() {
+    DIVS_CUDA_CALL(cudaEventRecord, copied_[place_].get(), device_.stream());
 }
 
 void StepData::stage(const StepContext& step) {
@@ -36,8 +57,11 @@ void StepData::stage(const StepContext& step) {
         throw_error<ConfigError>("a batch of {} clips on one GPU, expected at most {}", step.samples.size(),
                                  most_rows);
     const std::array<std::uint64_t, 2> numbers{step.seed, step.epoch};
-    put(numbers.data(), sizeof numbers, 0);
-    put(step.samples.data(), step.samples.size_bytes(), samples_at);
+    std::byte* const place = next_place(samples_at + step.samples.size_bytes());
+    std::ranges::copy(std::as_bytes(std::span(numbers)), place);
+    std::ranges::copy(std::as_bytes(step.samples), place + samples_at);
+    copy(place, samples_at + step.samples.size_bytes(), 0);
+    leave_place();
 }
 
 void StepData::stage(std::span<const std::int32_t> labels, std::span<const float> class_weights,
@@ -46,10 +70,14 @@ void StepData::stage(std::span<const std::int32_t> labels, std::span<const float
     if (labels.size() > most_rows || static_cast<std::size_t>(classes) > most_classes)
         throw_error<ConfigError>("a loss of {} clips and {} classes on one GPU, expected at most {} of each",
                                  labels.size(), classes, most_rows);
-    put(labels.data(), labels.size_bytes(), labels_at);
     const std::vector<float> ones(class_weights.empty() ? static_cast<std::size_t>(classes) : 0, 1.0F);
     const std::span<const float> weights = class_weights.empty() ? std::span(ones) : class_weights;
-    put(weights.data(), weights.size_bytes(), weights_at);
+    std::byte* const place = next_place(labels.size_bytes() + weights.size_bytes());
+    std::ranges::copy(std::as_bytes(labels), place);
+    std::ranges::copy(std::as_bytes(weights), place + labels.size_bytes());
+    copy(place, labels.size_bytes(), labels_at);
+    copy(place + labels.size_bytes(), weights.size_bytes(), weights_at);
+    leave_place();
 }
 
 const std::uint64_t* StepData::seed_and_epoch() const noexcept {

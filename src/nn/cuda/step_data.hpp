@@ -2,6 +2,8 @@
 // the numbers of the step that it is run for.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -27,10 +29,20 @@ class StepData {
     const float* class_weights() const noexcept;           // device: all 1 where there are none
 
   private:
-    void put(const void* from, std::size_t bytes, std::size_t at);
+    // More than a step and the one before it call stage(): nobody waits for a place.
+    static constexpr std::size_t places = 16;
+
+    // A place in pinned memory, which a copy can be queued from without waiting for what is queued before it;
+    // its last copy is over.
+    std::byte* next_place(std::size_t bytes);
+    void copy(const std::byte* from, std::size_t bytes, std::size_t at);
+    void leave_place();  // all its copies are queued
 
     const Device& device_;
     DeviceBytes memory_;
+    PinnedBytes pinned_;
+    std::size_t place_bytes_ = 0, place_ = 0;
+    std::array<EventHandle, places> copied_;
 };
 
 // Whether the device's stream is recording a graph.

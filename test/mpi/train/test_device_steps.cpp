@@ -1,6 +1,8 @@
 // Whole training steps between ranks on devices: the cuda backend on the double of the device, whose streams
 // work late and in any order that their marks allow, and NCCL's double between them. The oracle has all of
 // each batch.
+#include <array>
+#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -105,29 +107,39 @@ class OnDevice {
         return options;
     }
 
-    // The norm of the step before.
-    std::optional<double> step(std::uint64_t number, bool overflow = false) {
+    // The outcome of the step before.
+    std::optional<StepOutcome> step(std::uint64_t number, bool overflow = false,
+                                    Synchroniser::Wishes wishes = {}) {
         Clips clips;
         add_clips(clips, world().rank(), number);
-        synchroniser_->compute(clips.batch(), {}, 1);
-        const auto norm = settle();
-        const StepTotals totals = synchroniser_->reduce({});
+        const auto kept = bring(clips);
+        const auto before = device().counts.blocks;
+        synchroniser_->compute(
+            {.labels = clips.labels, .samples = clips.samples, .seed = 7, .clip_pixels = kept}, {}, 1);
+        const auto waited = device().counts.blocks;
+        const auto outcome = settle();
+        const auto settled = device().counts.blocks;
+        synchroniser_->reduce(wishes);
         if (overflow) {
             const float bad = std::numeric_limits<float>::infinity();
             model_.backend().write(&bad, model_.gradients().subspan(3, 1));
         }
-        synchroniser_->update(totals, static_cast<std::int64_t>(number), 0.05F);
+        synchroniser_->update(static_cast<std::int64_t>(number), 0.05F);
+        if (!overflow) blocks_ = waited - before + device().counts.blocks - settled;
         under_way_ = true;
         CHECK(synchroniser_->settles_late());
-        return norm;
+        return outcome;
     }
-    std::optional<double> settle() {
+    std::optional<StepOutcome> settle() {
         if (!std::exchange(under_way_, false)) return std::nullopt;
         const StepOutcome outcome = synchroniser_->settle();
         CHECK(outcome.times.compute >= 0);
         CHECK(outcome.times.exposed >= 0);
-        return outcome.gradient_norm;
+        return outcome;
     }
+    // How often the last step waited for the device, but to settle the one before.
+    std::int64_t blocks() const noexcept { return blocks_; }
+    nn::Model& model() noexcept { return model_; }
     std::vector<float> parameters() { return values_of(model_.backend(), model_.parameters()); }
     std::vector<std::vector<float>> state() {
         std::vector<std::vector<float>> all{parameters()};
@@ -137,16 +149,44 @@ class OnDevice {
     }
 
   private:
+    // The clips as a feed has them ready, for this step and the one that is not settled yet.
+    std::vector<Pixels*> bring(const Clips& clips) {
+        auto& kept = clips_[brought_++ % 2];
+        kept.clear();
+        std::vector<Pixels*> all;
+        constexpr std::size_t bytes = height * width * 3;
+        for (std::size_t i = 0; i < clips.samples.size(); ++i) {
+            kept.push_back(model_.backend().pixel_memory()->allocate(bytes));
+            std::ranges::copy(std::span(clips.pixels).subspan(i * bytes, bytes), kept.back()->host().begin());
+            kept.back()->filled();
+            all.push_back(kept.back().get());
+        }
+        return all;
+    }
+
     Settings settings_;
     NormReducer reducer_;
     nn::Model model_;
     std::optional<Synchroniser> synchroniser_;
+    std::array<std::vector<std::unique_ptr<Pixels>>, 2> clips_;
+    std::size_t brought_ = 0;
     bool under_way_ = false;
+    std::int64_t blocks_ = 0;
 };
+
+// Comparable where there are numbers that equal nothing.
+std::vector<std::uint32_t> bits_of(const std::vector<std::vector<float>>& arrays) {
+    std::vector<std::uint32_t> bits;
+    for (const auto& array : arrays)
+        std::ranges::transform(array, std::back_inserter(bits),
+                               [](float value) { return std::bit_cast<std::uint32_t>(value); });
+    return bits;
+}
 
 struct Expected {
     std::vector<float> parameters;
     std::vector<double> norms;
+    std::vector<nn::LossSum> losses;
 };
 
 Expected by_oracle(const Settings& settings, bool norms) {
@@ -160,7 +200,8 @@ Expected by_oracle(const Settings& settings, bool norms) {
         Clips clips;
         for (int rank = 0; rank < world().size(); ++rank) add_clips(clips, rank, step);
         nn::UpdateSettings update = settings.optimizer.update;
-        update.weight = model.train_step(clips.batch(), {}, nullptr).weight;
+        expected.losses.push_back(model.train_step(clips.batch(), {}, nullptr));
+        update.weight = expected.losses.back().weight;
         update.clip_norm = settings.optimizer.clip_norm;
         update.learning_rate = 0.05F;
         update.step = static_cast<std::int64_t>(step) + 1;
@@ -183,7 +224,8 @@ class Streams {
 
 }  // namespace
 
-TEST_CASE("steps on devices are those of one rank with the whole batch, and wait for the loss alone") {
+TEST_CASE(
+    "steps on devices are those of one rank with the whole batch, and the host waits for none of them") {
     const Streams streams(
         GENERATE(StreamOrder::oldest_first, StreamOrder::youngest_first, StreamOrder::shuffled));
     const double clip_norm = GENERATE(0.0, 0.05);
@@ -191,15 +233,14 @@ TEST_CASE("steps on devices are those of one rank with the whole batch, and wait
     const Settings settings = settings_of(clip_norm, norms ? nn::Optimizer::sgd : nn::Optimizer::adamw);
     const Expected expected = by_oracle(settings, norms);
     const std::string calls_before = nccl_calls();
-    std::vector<double> seen;
+    std::vector<StepOutcome> seen;
     {
         OnDevice rank(settings, norms);
         for (std::uint64_t step = 0; step < steps; ++step) {
             const auto before = device().counts;
-            if (const auto norm = rank.step(step)) seen.push_back(*norm);
+            if (const auto outcome = rank.step(step)) seen.push_back(*outcome);
             const auto after = device().counts;
-            // A rank without samples has no loss, and comes to the step before when it settles that.
-            if (step > 0) CHECK(after.blocks - before.blocks <= 1);
+            if (step > 0) CHECK(rank.blocks() == 0);
             if (step > 1 && share(world().rank(), step) > 0) CHECK(after.allocations == before.allocations);
             if (step == 3) CHECK(after.graph_launches > before.graph_launches);
         }
@@ -207,9 +248,17 @@ TEST_CASE("steps on devices are those of one rank with the whole batch, and wait
         CHECK(difference(rank.parameters(), expected.parameters) < 1e-4);
     }
     REQUIRE(seen.size() == steps);
-    for (std::size_t i = 0; i < steps; ++i) CHECK(seen[i] == Approx(expected.norms[i]).epsilon(1e-3));
+    for (std::size_t i = 0; i < steps; ++i) {
+        const StepTotals& totals = seen[i].totals;
+        CHECK(seen[i].gradient_norm == Approx(expected.norms[i]).epsilon(1e-3));
+        CHECK(totals.loss == Approx(expected.losses[i].loss).epsilon(1e-3));
+        CHECK(totals.weight == expected.losses[i].weight);
+        CHECK(totals.samples == expected.losses[i].weight);
+        CHECK(totals.correct == static_cast<double>(expected.losses[i].correct));
+        CHECK_FALSE((totals.diverged || totals.stop || totals.save || seen[i].bad_row >= 0));
+    }
     const std::string calls = nccl_calls().substr(calls_before.size());
-    CHECK((calls.find("double") != std::string::npos) == (norms && world().size() > 1));
+    CHECK((calls.find("double") != std::string::npos) == (world().size() > 1));  // counts, and norms
     CHECK(calls.find("abort") == std::string::npos);
     comm::require_equal(world(), std::as_bytes(std::span(calls)), "the order of NCCL's calls");
 }
@@ -219,12 +268,53 @@ TEST_CASE("an update whose gradient is not finite changes nothing on any rank, a
     for (const auto optimizer : {nn::Optimizer::sgd, nn::Optimizer::adamw}) {
         OnDevice rank(settings_of(0.1, optimizer), false);
         for (std::uint64_t step = 0; step < 3; ++step) rank.step(step);
-        CHECK(std::isfinite(*rank.settle()));
+        CHECK(std::isfinite(rank.settle()->gradient_norm));
         const auto before = rank.state();
         rank.step(3, true);
         CHECK(rank.state() == before);
-        CHECK_FALSE(std::isfinite(*rank.step(3)));
-        CHECK(std::isfinite(*rank.settle()));
+        CHECK_FALSE(std::isfinite(rank.step(3)->gradient_norm));
+        CHECK(std::isfinite(rank.settle()->gradient_norm));
         CHECK(rank.state() != before);
     }
+}
+
+TEST_CASE("a loss that is not finite on one rank is heard of late by all, with its row and layer") {
+    const Streams streams(StreamOrder::shuffled);
+    const bool norms = GENERATE(false, true);
+    const int broken = world().size() - 1;
+    OnDevice rank(settings_of(0, nn::Optimizer::sgd), norms);
+    for (std::uint64_t step = 0; step < 3; ++step) rank.step(step);
+    rank.settle();
+    const auto& views = rank.model().parameter_views();
+    const auto found = std::ranges::find(views, "conv2.weight", &nn::ParameterView::name);
+    REQUIRE(found != views.end());
+    if (world().rank() == broken) {
+        const float nan = std::nanf("");
+        rank.model().backend().write(&nan, rank.model().parameters().subspan(found->offset + 5, 1));
+    }
+    const auto before = bits_of(rank.state());
+    rank.step(3);
+    CHECK(bits_of(rank.state()) == before);
+    const auto outcome = rank.step(5);  // queued before that is heard of
+    REQUIRE(outcome);
+    CHECK(outcome->totals.diverged);
+    const bool bad = world().rank() == broken || norms;  // statistics go to all ranks
+    CHECK((outcome->bad_row >= 0) == bad);
+    Clips clips;
+    add_clips(clips, world().rank(), 3);
+    rank.model().look_again(clips.batch());
+    if (world().rank() == broken) CHECK(rank.model().first_not_finite() == "conv2");
+    CHECK(rank.settle()->totals.diverged);
+}
+
+TEST_CASE("what one rank wishes reaches all with the next step") {
+    const Streams streams(StreamOrder::shuffled);
+    OnDevice rank(settings_of(0, nn::Optimizer::sgd), false);
+    const int last = world().size() - 1;
+    rank.step(0, false, {.stop = world().rank() == last, .save = false});
+    const auto first = rank.step(1, false, {.stop = false, .save = world().rank() == 0});
+    REQUIRE(first);
+    CHECK((first->totals.stop && !first->totals.save));
+    const StepOutcome second = *rank.settle();
+    CHECK((second.totals.save && !second.totals.stop));
 }

@@ -238,7 +238,9 @@ TEST_CASE("A loss that is not finite names the layer on a device too", "[cuda]")
     REQUIRE(found != views.end());
     const float nan = std::nanf("");
     trainee.model.backend().write(&nan, trainee.model.parameters().subspan(found->offset + 5, 1));
-    const LossSum sum = trainee.step(data_of(2, 3), 3);
+    const Data data = data_of(2, 3);
+    const LossSum sum = trainee.step(data, 3);
     CHECK(sum.first_not_finite == 0);
+    trainee.model.look_again(data.batch(3));
     CHECK(trainee.model.first_not_finite() == "conv2");
 }
