@@ -105,12 +105,11 @@ __global__ void __launch_bounds__(32)
     const LossTotals mine = totals ? *totals : LossTotals{0, 0, 0, -1};
     const bool bad = mine.first_not_finite >= 0 || !isfinite(mine.loss);
     StepSums all;
-    all.values[0] = bad ? 0 : mine.loss;
-    all.values[1] = mine.weight;
-    all.values[2] = static_cast<double>(mine.correct);
-    all.values[3] = bad;
-    for (int i = StepSums::of_loss; i < StepSums::most; ++i)
-        all.values[i] = more.values[i - StepSums::of_loss];
+    all.values[StepSums::loss] = bad ? 0 : mine.loss;
+    all.values[StepSums::weight] = mine.weight;
+    all.values[StepSums::correct] = static_cast<double>(mine.correct);
+    all.values[StepSums::not_finite] = bad;
+    for (int i = StepSums::more; i < StepSums::most; ++i) all.values[i] = more.values[i - StepSums::more];
     all.first_not_finite = mine.first_not_finite;
     *sums = all;
 }

@@ -23,12 +23,12 @@ struct LossTotals {
 // Numbers that are added up over ranks, and one that is not: the loss (0 where it is not finite), weight,
 // correct, 1 where the loss is not finite, then what the host adds.
 struct StepSums {
-    static constexpr int of_loss = 4, most = 8;
+    enum Place { loss, weight, correct, not_finite, more, most = 8 };
     double values[most] = {};
     std::int64_t first_not_finite = -1;
 };
 struct HostNumbers {
-    double values[StepSums::most - StepSums::of_loss] = {};
+    double values[StepSums::most - StepSums::more] = {};
 };
 
 struct LossShape {

@@ -110,7 +110,10 @@ __global__ void __launch_bounds__(block)
     for (unsigned i = threadIdx.x; i < count; i += block) sum += partial[i];
     sum = block_sum<block>(sum);
     if (threadIdx.x != 0) return;
-    const double weight = given.queued ? *given.queued : given.known;
+    const StepSums* const sums = given.queued;
+    const double weight = !sums                                    ? given.known
+                          : sums->values[StepSums::not_finite] > 0 ? 0
+                                                                   : sums->values[StepSums::weight];
     const double norm = weight > 0 ? sqrt(sum) / weight : 0;
     double factor = 0;
     if (weight > 0 && isfinite(norm))

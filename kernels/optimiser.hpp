@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "bf16.hpp"
+#include "loss.hpp"
 #include "weight_form.hpp"
 
 namespace divs::kernels {
@@ -39,10 +40,11 @@ struct GradientScale {
     double norm = 0;
     float factor = 0;
 };
-// What the sum of gradients is divided by, as the host knows it, or (not null) where it lies on the device.
+// What the sum of gradients is divided by: as the host knows it, or (not null) what stands in the step's sums
+// by then; where a loss there is not finite, nothing is to change.
 struct GradientWeight {
     double known = 0;
-    const double* queued = nullptr;
+    const StepSums* queued = nullptr;
 };
 // Clips: norm = sqrt(sum of squares) / weight. `partial`: squares_partials() doubles of scratch.
 std::size_t squares_partials();

@@ -49,10 +49,11 @@ class DeviceSum : public BucketSum {
         std::vector<std::unique_ptr<Bucket>> buckets;
         std::vector<Work> works;  // a bucket each, of those in use
         std::vector<Values> values;
-        std::size_t sums = 0;  // of values, in use
-        std::unique_ptr<DeviceMark> computed, summed,
-            released;  // backward is over; the sums of values, of all
-        Work watch;    // ends when the device is through
+        std::size_t sums = 0;                  // of values, in use
+        std::unique_ptr<DeviceMark> computed;  // backward is over
+        std::unique_ptr<DeviceMark> summed;    // the values of join() are
+        std::unique_ptr<DeviceMark> released;  // all sums are there
+        Work watch;                            // ends when the device is through
     };
 
     Step& posting() noexcept { return steps_[joined_ % steps_.size()]; }

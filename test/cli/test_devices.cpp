@@ -223,6 +223,27 @@ TEST_CASE(
     }
 }
 
+TEST_CASE(
+    "a loss that is not finite ends a job on devices, heard of late: by its step, its sample and layer") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data", {.videos = 8, .val_videos = 2});
+    for (const int ranks : {1, 2}) {
+        const std::string name = "run" + std::to_string(ranks);
+        const Devices devices;
+        const Outcome outcome =
+            divs::test::divs("train " + config(scratch, name, "auto") +
+                                 " --set optimizer.learning_rate=1e30 --set schedule.name=constant",
+                             ranks);
+        INFO(outcome.text());
+        CHECK(outcome.status == 7);
+        CHECK_THAT(outcome.err, ContainsSubstring("step 1: the loss is not finite: sample ") &&
+                                    ContainsSubstring(", first in layer \"") &&
+                                    !ContainsSubstring("first in layer \"\""));
+        CHECK_FALSE(train::load_newest(scratch / name));
+        CHECK(lines_of(scratch, name, "step").size() == 1);
+    }
+}
+
 TEST_CASE("the checks that a machine with GPUs runs, on doubles of two GPUs, and where there is none") {
     const Scratch scratch;
     const std::string check = std::string(SOURCE_FOLDER) + "/test/gpu/communication.sh " + DIVS_PROGRAM +

@@ -89,7 +89,8 @@ class GpuDouble : public Backend {
                           where = std::vector(ranges.begin(), ranges.end()),
                           kept = std::vector(state.begin(), state.end())] {
             UpdateSettings now = settings;
-            if (now.weight_is_queued) now.weight = sums_[DeviceSums::weight];
+            if (now.weight_is_queued)
+                now.weight = sums_[DeviceSums::not_finite] > 0 ? 0 : sums_[DeviceSums::weight];
             cpu_->update(now, where, parameters, gradients, kept);
             summed_ = sums_;
             summed_row_ = row_;

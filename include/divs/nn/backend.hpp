@@ -104,8 +104,9 @@ enum class Optimizer { sgd, adamw };
 struct UpdateSettings {
     Optimizer optimizer = Optimizer::sgd;
     float learning_rate = 0.1F;
-    double weight = 1;              // of the losses that the gradient is summed over: it is divided by it
-    bool weight_is_queued = false;  // it is what stands in queue_sums() by the time of this pass
+    double weight = 1;  // of the losses that the gradient is summed over: it is divided by it
+    // It is what stands in queue_sums() by the time of this pass, 0 where a loss there is not finite.
+    bool weight_is_queued = false;
     double clip_norm = 0;  // the longest that the mean gradient may be; see gradient_scale(). 0: as it is
     float weight_decay =
         0;  // SGD: added to the gradient; AdamW: decoupled (Loshchilov, Hutter, arXiv 1711.05101)

@@ -249,8 +249,8 @@ LossSum CudaBackend::loss() {
 }
 
 std::span<double> CudaBackend::queue_sums(bool batch, std::span<const double> more) {
-    static_assert(DeviceSums::most == kernels::StepSums::most &&
-                  DeviceSums::more == kernels::StepSums::of_loss);
+    static_assert(+DeviceSums::most == +kernels::StepSums::most &&
+                  +DeviceSums::more == +kernels::StepSums::more);
     kernels::HostNumbers numbers;
     if (more.size() > std::size(numbers.values)) throw Error("backend cuda: too many numbers to add up");
     std::ranges::copy(more, numbers.values);
@@ -291,7 +291,7 @@ void CudaBackend::update(const UpdateSettings& settings, std::span<const UpdateR
                          std::span<const std::span<float>> state) {
     weights_.refresh();  // what is stale must not stay so behind this pass
     StepEnd& end = queued_end();
-    const double* const queued = settings.weight_is_queued ? end.sums.values + DeviceSums::weight : nullptr;
+    const kernels::StepSums* const queued = settings.weight_is_queued ? &end.sums : nullptr;
     kernels::gradient_scale(gradients.data(), gradients.size(), {settings.weight, queued}, settings.clip_norm,
                             reinterpret_cast<double*>(&end + 1), &end.scale, device_.stream());
     if (type_ == DType::f32)

@@ -1,6 +1,7 @@
 // What belongs to no operation of the cuda backend, on the double of the device or on a real one: edges,
 // loss, optimisers, the copies of the weights, synchronised norms.
 #include <functional>
+#include <limits>
 
 #include "cuda/backend.hpp"
 #include "cuda/weights.hpp"
@@ -122,6 +123,60 @@ TEST_CASE("cuda: a loss that is not finite names its first row; a bad label or w
     CHECK_FALSE(std::isfinite(loss.sum.loss));
     CHECK_THROWS_AS(loss_of(*backend, values, 4, std::vector<std::int32_t>(12, 4), {}, 0), ConfigError);
     CHECK_THROWS_AS(loss_of(*backend, values, 4, labels, {1, 2}, 0), ConfigError);
+}
+
+TEST_CASE("cuda: a step's sums are brought together on the device, and its update goes by what they are then",
+          "[cuda]") {
+    in_all_orders([&] {
+        auto backend = device_backend();
+        const std::vector<float> weights{1, 2, 0.5F};
+        const auto values = random_values(4 * 3, run_seed(), 1);
+        const LossSum mine = loss_of(*backend, values, 3, {2, 0, 1, 1}, weights, 0.1F).sum;
+        const std::vector<double> more{4, 1};
+        const std::span<double> sums = backend->queue_sums(true, more);
+        REQUIRE(sums.size() == DeviceSums::more + more.size());
+
+        constexpr std::size_t size = 48;
+        const std::vector<UpdateRange> ranges{{0, size, true, false}};
+        const std::vector<std::vector<float>> start{random_values(size, run_seed(), 2),
+                                                    random_values(size, run_seed(), 3)};
+        const Arrays gradients(*backend, {random_values(size, run_seed(), 4)});
+        UpdateSettings settings;
+        const auto updated = [&] {
+            const Arrays arrays(*backend, start);
+            backend->update(settings, ranges, arrays.spans()[0], gradients.spans()[0],
+                            std::span(arrays.spans()).last(1));
+            return arrays.read();
+        };
+        settings.weight = mine.weight;
+        const auto expected = updated();
+        settings.weight = 1e9;  // not asked for
+        settings.weight_is_queued = true;
+        CHECK(updated() == expected);
+        Backend::Summed summed = backend->summed();
+        CHECK(summed.first_not_finite == -1);
+        CHECK(summed.sums[DeviceSums::loss] == Approx(mine.loss));
+        CHECK(summed.sums[DeviceSums::weight] == mine.weight);
+        CHECK(summed.sums[DeviceSums::correct] == static_cast<double>(mine.correct));
+        CHECK(summed.sums[DeviceSums::not_finite] == 0);
+        for (std::size_t i = 0; i < more.size(); ++i) CHECK(summed.sums[DeviceSums::more + i] == more[i]);
+
+        // Gradients may be finite all the same.
+        std::vector<float> bad = values;
+        bad[2 * 3 + 1] = -std::numeric_limits<float>::infinity();
+        loss_of(*backend, bad, 3, {2, 0, 1, 1}, weights, 0.1F);
+        backend->queue_sums(true, more);
+        CHECK(updated() == start);
+        summed = backend->summed();
+        CHECK(summed.first_not_finite == 2);
+        CHECK(summed.sums[DeviceSums::not_finite] == 1);
+        CHECK(summed.sums[DeviceSums::loss] == 0);
+
+        backend->queue_sums(false, more);  // no batch here, and none anywhere
+        CHECK(updated() == start);
+        CHECK(backend->summed().sums[DeviceSums::more] == more[0]);
+        CHECK(backend->summed().first_not_finite == -1);
+    });
 }
 
 TEST_CASE("cuda: optimisers step as the oracle's, decay and freeze by range", "[cuda]") {
