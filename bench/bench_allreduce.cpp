@@ -85,9 +85,10 @@ void sweep(comm::World& world, const Options& o, Report& report) {
         if (shared) ways.push_back([&] { return time_shared(world, *shared, repeats); });
         const auto seconds = interleaved(o.rounds, 2, ways);
         const double bytes = static_cast<double>(kilobytes) * 1e3, ratio = seconds[1] / seconds[0];
-        const double shared_ratio = shared ? seconds[1] / seconds[2] : 0;
+        nlohmann::json shared_ms, shared_ratio;  // null where memory cannot be shared
+        if (shared) shared_ms = 1e3 * seconds[2], shared_ratio = seconds[1] / seconds[2];
         report.row({kilobytes, 1e3 * seconds[0], 1e3 * seconds[1], 1e-9 * bytes / seconds[0], ratio,
-                    shared ? 1e3 * seconds[2] : 0, shared_ratio});
+                    shared_ms, shared_ratio});
         if (kilobytes != o.kilobytes.back()) continue;
         const auto name = fmt::format("allreduce.ranks{}.{}MB", world.size(), kilobytes / 1000);
         report.figure(name + ".against_mpi", ratio);

@@ -11,6 +11,7 @@ namespace divs::bench {
 namespace {
 
 std::string cell_text(const nlohmann::json& cell) {
+    if (cell.is_null()) return "-";
     if (cell.is_string()) return cell.get<std::string>();
     if (cell.is_number_float()) return fmt::format("{:.4g}", cell.get<double>());
     return cell.dump();
