@@ -8,9 +8,13 @@ done
 jobs=$(cd "$here/../../jobs" && pwd)
 folder=$(mktemp -d)
 export SLURM_CONF=$folder/slurm/slurm.conf DIVS=$divs OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+ulimit -c unlimited 2>/dev/null || true # Slurm hands it on: a rank that crashes leaves its core in the jobs' folder
 finish() {
     code=$?
     [ $code -eq 0 ] || { tail -n 40 "$folder"/*.log "$folder"/slurm/log/slurmctld || true; } 2>/dev/null
+    for core in "$folder"/core*; do
+        [ ! -e "$core" ] || gdb -batch -ex "thread apply all backtrace" "$divs" "$core" 2>&1 || true
+    done
     "$here/cluster.sh" stop "$folder/slurm"
     [ -n "${DIVS_TEST_KEEP:-}" ] || rm -rf "$folder"
 }
