@@ -19,7 +19,6 @@
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 out=${DIVS_OUT:-gpu-results}
-mkdir -p "$out"
 limit=480  # seconds a part
 
 find_parts() {
@@ -45,6 +44,13 @@ PYTHON
 )
     export LD_LIBRARY_PATH=$folders${LD_LIBRARY_PATH:-}
     export DIVS_PLUGINS=$plugins
+}
+
+require_gpu() {
+    local said code=0
+    [ -x "$tests" ] || { echo "$tests is not there: jobs/build.sh cuda device_tests device_bench builds it, pack.sh packs it" >&2; exit 2; }
+    said=$("$tests" --help 2>&1) || code=$?
+    [ $code -eq 0 ] || { echo "$said"; exit $code; }
 }
 
 machine() {
@@ -93,6 +99,8 @@ run() {
 
 find_parts
 find_libraries
+require_gpu
+mkdir -p "$out"
 export -f sanitized
 export tests
 machine | tee "$out/machine.txt"
