@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <exception>
 #include <numeric>
 #include <unordered_set>
 
@@ -65,7 +66,20 @@ GlobalLoader::GlobalLoader(ClipFeed& feed, comm::World& world, const video::Cata
       catalogue_(catalogue),
       order_(std::move(order)),
       holder_(std::move(holder)),
-      batch_(static_cast<std::size_t>(batch)) {}
+      batch_(static_cast<std::size_t>(batch)),
+      exceptions_(std::uncaught_exceptions()) {}
+
+// The messages that arrive have their place in it.
+GlobalLoader::~GlobalLoader() {
+    if (!ahead_) return;
+    try {
+        if (std::uncaught_exceptions() > exceptions_)
+            world_.leave();
+        else
+            ahead_->work.wait();
+    } catch (const std::exception&) {  // the one who waits for the next operation hears of it
+    }
+}
 
 video::Clip GlobalLoader::wait_for(std::uint64_t sample) {
     while (true) {
@@ -84,8 +98,8 @@ std::unique_ptr<GlobalLoader::Transfer> GlobalLoader::start(std::size_t begin,
     transfer->end = std::min(begin + batch_, order_.size());
     std::vector<comm::Message> outgoing;
     std::size_t i = begin;
-    // The last batch is smaller: its slices keep the proportions of the shares, which are of a whole batch, or
-    // of this one where an epoch begins with it (a small data set, or a run that goes on there).
+    // The last batch is smaller: its slices keep the proportions of the shares, which are of a whole batch,
+    // or of this one where an epoch begins with it (a small data set, or a run that goes on there).
     const std::size_t total = transfer->end - begin;
     const auto all_shares = static_cast<std::size_t>(std::accumulate(shares.begin(), shares.end(), 0));
     std::size_t share_sum = 0;

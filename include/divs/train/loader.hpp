@@ -20,8 +20,9 @@ struct StepClips {
     std::vector<video::Clip> skipped;
 };
 
-// Order local: clips of several leased shards are mixed in a bounded reservoir, from which a step draws at random,
-// by (seed, epoch, number of the draw). Every clip that waits is as likely to be next, however long it has waited.
+// Order local: clips of several leased shards are mixed in a bounded reservoir, from which a step draws at
+// random, by (seed, epoch, number of the draw). Every clip that waits is as likely to be next, however long
+// it has waited.
 class LocalLoader {
   public:
     LocalLoader(ClipFeed& feed, int reservoir, std::uint64_t seed, std::uint64_t epoch);
@@ -55,6 +56,8 @@ class GlobalLoader {
     // holder: rank that decodes each shard, by shard id.
     GlobalLoader(ClipFeed& feed, comm::World& world, const video::Catalogue& catalogue,
                  std::vector<std::uint64_t> order, std::vector<int> holder, int batch);
+    GlobalLoader(const GlobalLoader&) = delete;
+    ~GlobalLoader();  // waits for the clips that travel; on the way out of a failure it ends communication
 
     // This rank's part of the next batch; shares sum to the global batch. Clips for the batch after are
     // already travelling when this returns.
@@ -80,6 +83,7 @@ class GlobalLoader {
     std::size_t next_ = 0;
     std::unordered_map<std::uint64_t, video::Clip> decoded_;
     std::unique_ptr<Transfer> ahead_;
+    int exceptions_;
 };
 
 }  // namespace divs::train
