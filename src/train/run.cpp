@@ -1,6 +1,7 @@
 #include "run.hpp"
 
 #include <cmath>
+#include <exception>
 #include <nlohmann/json.hpp>
 
 #include "divs/core/error.hpp"
@@ -8,6 +9,23 @@
 #include "divs/train/stop_signal.hpp"
 
 namespace divs::train {
+namespace {
+
+// On the way out of a failure communication ends before anything that it works on goes.
+class LeavingOnFailure {
+  public:
+    explicit LeavingOnFailure(comm::World& world) : world_(world), exceptions_(std::uncaught_exceptions()) {}
+    LeavingOnFailure(const LeavingOnFailure&) = delete;
+    ~LeavingOnFailure() {
+        if (std::uncaught_exceptions() > exceptions_) world_.leave();
+    }
+
+  private:
+    comm::World& world_;
+    int exceptions_;
+};
+
+}  // namespace
 
 FeedOptions Run::feed_options(bool augment) const {
     FeedOptions feed;
@@ -62,6 +80,7 @@ bool Run::train_epoch() {
     {
         Epoch epoch({settings_, data_.catalogue, world_, feed_options(true)}, balancer_->agent(),
                     ledger_->epoch(), remaining, balancer_->assign(remaining, ledger_->epoch()));
+        const LeavingOnFailure leaving(world_);
         while (!epoch.finished() && !stop_) {
             train_step(epoch);
             if (!epoch.finished() && (stop_ || save_))
