@@ -32,7 +32,7 @@ constexpr std::size_t most_bytes = std::size_t{1} << 24;
 constexpr int polls_until_accepted = 2;
 
 struct Shared {
-    std::atomic<int> attached, failed;
+    std::atomic<int> attached, gone;  // ranks; gone: those that failed and aborted
     std::atomic<std::uint64_t> arrived[most_ranks], done[most_ranks], call[most_ranks];
     alignas(8) std::byte values[most_ranks][most_bytes];
 };
@@ -98,7 +98,7 @@ struct Group {
     const std::string file;
     const int rank, size;
     Shared* shared = nullptr;
-    std::atomic<bool> aborted{false}, wrong{false}, stuck{false};
+    std::atomic<bool> aborted{false}, wrong{false}, stuck{false}, failed{false};
     std::atomic<int> pending{0};
 };
 
@@ -182,7 +182,7 @@ Result queue_call(CommHandle comm, Call call, void* stream) {
     if (faulty && comm->fault.kind == "hang") comm->group->stuck = true;
     if (faulty && comm->fault.kind == "error") {
         comm->group->stuck = true;
-        comm->group->shared->failed = comm->group->rank + 1;
+        comm->group->failed = true;
     }
     comm->polls = 0;
     ++comm->group->pending;
@@ -195,8 +195,8 @@ Result queue_call(CommHandle comm, Call call, void* stream) {
 
 Result state_of(CommHandle comm) {
     Group& group = *comm->group;
-    if (const int failed = group.shared->failed; failed)
-        return failed == group.rank + 1 ? system_error : remote_error;
+    if (group.failed) return system_error;
+    if (group.shared->gone) return remote_error;
     if (group.wrong) return invalid_usage;
     if (comm->starting) {
         if (comm->fault.kind == "init_hang" || group.shared->attached < group.size) return in_progress;
@@ -274,6 +274,7 @@ Result ncclCommAbort(CommHandle comm) {
     note("abort");
     std::fprintf(stderr, "nccl double: rank %d aborts\n", world_rank());
     comm->group->aborted = true;
+    if (comm->group->failed) ++comm->group->shared->gone;  // its peers notice by its connections' end
     delete comm;
     return success;
 }
