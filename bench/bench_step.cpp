@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 #include <thread>
+#include <utility>
 
 #include "bench.hpp"
 #include "divs/core/clock.hpp"
@@ -71,6 +72,22 @@ class Subject {
         return {whole, whole - trained, model_.last_step()};
     }
 
+    // As training does on a device: nothing is waited for but, once this step's gradients are queued, the
+    // update before. Seconds that the host spent on queueing.
+    double queue() {
+        nn::Backend& backend = model_.backend();
+        const Stopwatch watch;
+        model_.queue_step({pixels_, labels_, samples_, 1, 0}, {}, nullptr);
+        const double before = watch.seconds();
+        if (std::exchange(updated_, true)) backend.summed();
+        const double waited = watch.seconds() - before;
+        backend.queue_sums(true, {});
+        settings_.weight_is_queued = true;
+        const std::span<float> state[] = {{velocity_->data(), model_.parameters().size()}};
+        backend.update(settings_, model_.update_ranges(), model_.parameters(), model_.gradients(), state);
+        return watch.seconds() - waited;
+    }
+
     double predict(nn::Model& model) const {
         std::vector<float> logits(samples_.size() * static_cast<std::size_t>(model.spec().classes));
         const Stopwatch watch;
@@ -87,6 +104,7 @@ class Subject {
     std::vector<std::uint8_t> pixels_;
     std::vector<std::int32_t> labels_;
     std::vector<std::uint64_t> samples_;
+    bool updated_ = false;  // queue() was called before
 };
 
 void profile_table(Subject& subject, const Options& o) {
@@ -109,24 +127,23 @@ void profile_table(Subject& subject, const Options& o) {
 }
 
 // On a device most of a step is only queued when the host goes on to the next: all steps count as one.
-double queued_seconds(Subject& subject, const Options& o) {
-    for (int i = 0; i < o.warm_up; ++i) subject.step();
-    subject.model().backend().synchronise();
-    const Stopwatch watch;
-    for (int i = 0; i < o.steps; ++i) subject.step();
-    subject.model().backend().synchronise();
-    return watch.seconds() / o.steps;
-}
-
 void run_queued(Subject& subject, const Options& o) {
-    const double seconds = queued_seconds(subject, o), rate = o.batch / seconds;
-    Report report(
-        "step", {"model", "frames", "size", "batch", "precision", "conv", "step ms", "samples/s", "TFLOP/s"});
-    report.row({o.model, o.frames, o.size, o.batch, o.precision, o.conv, 1e3 * seconds, rate,
+    for (int i = 0; i < o.warm_up; ++i) subject.queue();
+    subject.model().backend().synchronise();
+    std::vector<double> host;
+    const Stopwatch watch;
+    for (int i = 0; i < o.steps; ++i) host.push_back(subject.queue());
+    subject.model().backend().synchronise();
+    const double seconds = watch.seconds() / o.steps, rate = o.batch / seconds, queueing = median(host);
+    Report report("step", {"model", "frames", "size", "batch", "precision", "conv", "step ms", "host ms",
+                           "samples/s", "TFLOP/s"});
+    report.row({o.model, o.frames, o.size, o.batch, o.precision, o.conv, 1e3 * seconds, 1e3 * queueing, rate,
                 6e-12 * subject.model().multiply_adds(o.batch) / seconds});
     report.figure(fmt::format("step.{}.{}", o.model, o.precision), rate, "samples/s");
+    report.figure(fmt::format("step.{}.{}.host_share", o.model, o.precision), queueing / seconds, "");
     report.note(subject.model().backend().description());
     report.finish(o.json);
+    if (o.profile) profile_table(subject, o);
 }
 
 void run_timed(Subject& subject, const Options& o) {

@@ -1,5 +1,5 @@
-// Convolutions: every algorithm on awkward shapes against the definition, on the device; and our kernels against
-// cuDNN's best, over the layers of models, in three directions.
+// Convolutions: every algorithm on awkward shapes against the definition, on the device; and our kernels
+// against cuDNN's best, over the layers of models, in three directions.
 #include <cmath>
 #include <cstdio>
 #include <fstream>
@@ -66,11 +66,14 @@ std::vector<std::unique_ptr<ConvAlgorithm>> candidates(const Device& device, con
     return conv_candidates(device, p, d, options);
 }
 
-int check_all(const Device& device, const std::shared_ptr<const CudnnHandle>& cudnn) {
+// Those whose key holds `match`.
+int check_all(const Device& device, const std::shared_ptr<const CudnnHandle>& cudnn,
+              const std::string& match) {
     int tried = 0, failed = 0;
     for (const Arithmetic arithmetic : {Arithmetic::f32, Arithmetic::tf32, Arithmetic::bf16})
         for (ConvProblem p : awkward_problems(arithmetic))
             for (const Direction d : directions) {
+                if (key_of(p, d).find(match) == std::string::npos) continue;
                 p.op.bias = p.op.residual = d == Direction::forward;
                 p.op.activation = d == Direction::forward ? Activation::relu : Activation::none;
                 ConvTrial trial(device, p, d);
@@ -180,7 +183,8 @@ double matrix_rate(const Device& device, const std::shared_ptr<const CudnnHandle
 
 // 3x3 over as many channels as fill the matrix units, without a stride.
 bool is_big(const ConvProblem& p) {
-    return p.op.kernel_h == 3 && p.op.kernel_w == 3 && p.op.stride_h == 1 && p.op.groups == 1 && p.in.c >= 128;
+    return p.op.kernel_h == 3 && p.op.kernel_w == 3 && p.op.stride_h == 1 && p.op.groups == 1 &&
+           p.in.c >= 128;
 }
 
 int compare(const Device& device, const std::shared_ptr<const CudnnHandle>& cudnn, int batch, int clips,
@@ -191,7 +195,8 @@ int compare(const Device& device, const std::shared_ptr<const CudnnHandle>& cudn
     for (const Layer& layer : layers_of("tsm_resnet50", clips, 8, 224)) layers.push_back(layer);
     nlohmann::json rows = nlohmann::json::array();
     double logarithms = 0, lowest = std::numeric_limits<double>::infinity(), cudnn_time = 0, both_time = 0;
-    double big_share = std::numeric_limits<double>::infinity();  // of the roof: the slowest of the big 3x3 layers
+    double big_share =
+        std::numeric_limits<double>::infinity();  // of the roof: the slowest of the big 3x3 layers
     int compared = 0;
     for (const Layer& layer : layers)
         for (int d = 0; d < 3; ++d) {
@@ -244,7 +249,12 @@ int compare(const Device& device, const std::shared_ptr<const CudnnHandle>& cudn
 
 void add_check(CLI::App& app) {
     CLI::App& check = *app.add_subcommand("check", "Every algorithm of a convolution against its definition");
-    check.callback([] { run_on_device([](const Device& device) { return check_all(device, make_cudnn_handle()); }); });
+    auto match = std::make_shared<std::string>();
+    check.add_option("--match", *match,
+                     "Only convolutions whose key, as a failure names it, holds this text");
+    check.callback([match] {
+        run_on_device([&](const Device& device) { return check_all(device, make_cudnn_handle(), *match); });
+    });
 }
 
 void add_convolutions(CLI::App& app) {
@@ -255,7 +265,8 @@ void add_convolutions(CLI::App& app) {
     auto options = std::make_shared<Options>();
     CLI::App& bench = *app.add_subcommand("conv", "Our convolutions against cuDNN's best, layer by layer");
     bench.add_option("--batch", options->batch, "Images of resnet50")->check(CLI::Range(1, 4096));
-    bench.add_option("--clips", options->clips, "Clips of 8 frames of tsm_resnet50")->check(CLI::Range(1, 512));
+    bench.add_option("--clips", options->clips, "Clips of 8 frames of tsm_resnet50")
+        ->check(CLI::Range(1, 512));
     bench.add_option("--json", options->json, "JSON file");
     bench.callback([options] {
         run_on_device([&](const Device& device) {

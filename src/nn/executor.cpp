@@ -128,6 +128,12 @@ StepContext Executor::context(const NodePlan& node, const Batch& batch) const {
     return {batch.seed, batch.epoch, batch.samples, node.rows_per_clip};
 }
 
+// Of an operation, all that it queued included.
+double Executor::seconds_since(double start) {
+    backend_.synchronise();
+    return now_seconds() - start;
+}
+
 void Executor::forward(ExecutionPlan& plan, const Batch& batch, bool check) {
     const auto& parameters = plan.training() ? training_parameters_ : inference_parameters_;
     auto& nodes = plan.nodes();
@@ -137,7 +143,7 @@ void Executor::forward(ExecutionPlan& plan, const Batch& batch, bool check) {
         const double start = profiling_ ? now_seconds() : 0;
         node.operation->forward(node.inputs, node.output, parameters[i], context(node, batch),
                                 workspace_->data());
-        if (profiling_) profile_[i].forward += now_seconds() - start;
+        if (profiling_) profile_[i].forward += seconds_since(start);
         if (check && not_finite_.empty() && !finite(node.output)) not_finite_ = spec_.nodes[i].name;
     }
 }
@@ -148,7 +154,7 @@ void Executor::backward_node(NodePlan& node, std::size_t i, const Batch& batch) 
         node.operation->backward(node.inputs, node.output, node.gradient, node.input_gradients,
                                  training_parameters_[i], context(node, batch), workspace_->data());
         for (GradientPart& part : node.parts) backend_.accumulate(part.part, *part.target);
-        if (profiling_) profile_[i].backward += now_seconds() - start;
+        if (profiling_) profile_[i].backward += seconds_since(start);
     }
     zero_unwritten(i, node.backward);
 }

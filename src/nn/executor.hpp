@@ -55,6 +55,7 @@ class Executor {
     // Where backward stops to announce, as nodes that end a stretch, from the last to the first.
     std::vector<std::size_t> stretch_ends(bool by_cuts) const;
     // The gradients of node i are computed, or not: zeroes what nobody wrote.
+    double seconds_since(double start);
     void zero_unwritten(std::size_t i, bool computed);
     void announce(std::size_t i, const Model::GradientReady& ready);
     bool finite(const Tensor& tensor);
