@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(depthwise_threads, 4)
 #pragma unroll
                 for (int k = 0; k < lanes<T>; ++k) sum[k] += value[k] * weight[slot * width + mine + k];
             }
-        finish_values(g, finish, phase_h, phase_w, 0, at, channel, lanes<T>, sum, target);
+        finish_values(g, finish, target_row(g, phase_h, phase_w, row), 0, channel, lanes<T>, sum, target);
     }
 }
 

@@ -13,47 +13,91 @@ __device__ inline float activate(float x, ConvActivation activation) {
     return activation == ConvActivation::relu6 && x > 6.0F ? 6.0F : x;
 }
 
+// The target pixel of a row of a phase; -1 behind the last row.
+struct TargetRow {
+    int pixel = -1, image = 0;
+};
+
+__device__ inline TargetRow target_row(const Gather& g, int phase_h, int phase_w, int row) {
+    if (row >= g.rows(phase_h, phase_w)) return {};
+    const Axis &h = g.h[phase_h], &w = g.w[phase_w];
+    const Pixel at = pixel_of(h, w, row);
+    return {target_pixel(g, h, w, at.image, at.y, at.x), at.image};
+}
+
+// Where a channel of a row is written: in another frame where it is shifted.
+struct TargetPlace {
+    std::size_t element = 0;
+    bool zero = false;
+};
+
+__device__ inline TargetPlace target_place(const Gather& g, const TargetRow& row, int channel) {
+    int pixel = row.pixel;
+    bool zero = false;
+    if (const int offset = frame_offset(channel, g.shift_out); offset != 0) {
+        const ShiftedTarget to = shifted_target(row.image, g.frames, offset);
+        pixel += (to.image - row.image) * g.target_h * g.target_w;
+        zero = to.zero;
+    }
+    return {static_cast<std::size_t>(pixel) * static_cast<std::size_t>(g.target_pitch) +
+                static_cast<std::size_t>(channel),
+            zero};
+}
+
+// Writes as many values of one pixel as a pack holds, none of them behind the columns, all shifted alike.
+template <class T>
+__device__ void finish_pack(const Gather& g, const Finish<T>& finish, const TargetRow& row, int group,
+                            int column, float (&value)[lanes<T>], T* target) {
+    const int channel = group * g.columns + column;
+    const TargetPlace place = target_place(g, row, channel);
+    if (finish.bias) {
+#pragma unroll
+        for (int i = 0; i < lanes<T>; ++i)
+            if (column + i < g.true_columns) value[i] += finish.bias[channel + i];
+    }
+    if (finish.residual) {
+        float residual[lanes<T>];
+        load(finish.residual + place.element, residual);
+#pragma unroll
+        for (int i = 0; i < lanes<T>; ++i) value[i] += residual[i];
+    }
+    if (finish.activation != ConvActivation::none) {
+#pragma unroll
+        for (int i = 0; i < lanes<T>; ++i) value[i] = activate(value[i], finish.activation);
+    }
+    if (place.zero) {
+#pragma unroll
+        for (float& v : value) v = 0;
+    }
+    store(value, target + place.element);
+}
+
 // Writes `count` <= lanes values of one pixel, from `column` of a group on.
 template <class T>
-__device__ void finish_values(const Gather& g, const Finish<T>& finish, int phase_h, int phase_w, int group,
-                              const Pixel& at, int column, int count, float (&value)[lanes<T>], T* target) {
+__device__ void finish_values(const Gather& g, const Finish<T>& finish, const TargetRow& row, int group,
+                              int column, int count, float (&value)[lanes<T>], T* target) {
     const int channel = group * g.columns + column;
-    ShiftedTarget to{at.image, false};
-    bool split = false;
-    if (g.shift_out > 0) {
-        const int offset = frame_offset(channel, g.shift_out);
-        to = shifted_target(at.image, g.frames, offset);
-        split = frame_offset(channel + count - 1, g.shift_out) != offset;
-    }
-    const Axis &h = g.h[phase_h], &w = g.w[phase_w];
-    const std::size_t pixel = static_cast<std::size_t>(target_pixel(g, h, w, to.image, at.y, at.x));
-    const std::size_t place =
-        pixel * static_cast<std::size_t>(g.target_pitch) + static_cast<std::size_t>(channel);
-#pragma unroll
-    for (int i = 0; i < lanes<T>; ++i)
-        if (finish.bias && i < count && column + i < g.true_columns) value[i] += finish.bias[channel + i];
-    if (count == lanes<T> && g.columns % lanes<T> == 0 && !split) {
-        if (finish.residual) {
-            float residual[lanes<T>];
-            load(finish.residual + place, residual);
-#pragma unroll
-            for (int i = 0; i < lanes<T>; ++i) value[i] += residual[i];
-        }
-#pragma unroll
-        for (int i = 0; i < lanes<T>; ++i) value[i] = to.zero ? 0.0F : activate(value[i], finish.activation);
-        store(value, target + place);
-        return;
-    }
+    if (count == lanes<T> && g.columns % lanes<T> == 0 &&
+        frame_offset(channel, g.shift_out) == frame_offset(channel + count - 1, g.shift_out))
+        return finish_pack(g, finish, row, group, column, value, target);
 #pragma unroll
     for (int i = 0; i < lanes<T>; ++i) {
         if (i >= count) break;
-        const ShiftedTarget own = shifted_target(at.image, g.frames, frame_offset(channel + i, g.shift_out));
-        const std::size_t own_place = static_cast<std::size_t>(target_pixel(g, h, w, own.image, at.y, at.x)) *
-                                          static_cast<std::size_t>(g.target_pitch) +
-                                      static_cast<std::size_t>(channel + i);
+        const TargetPlace own = target_place(g, row, channel + i);
         float x = value[i];
-        if (finish.residual) x += to_float(finish.residual[own_place]);
-        target[own_place] = from_float<T>(own.zero ? 0.0F : activate(x, finish.activation));
+        if (finish.bias && column + i < g.true_columns) x += finish.bias[channel + i];
+        if (finish.residual) x += to_float(finish.residual[own.element]);
+        target[own.element] = from_float<T>(own.zero ? 0.0F : activate(x, finish.activation));
+    }
+}
+
+// Reads a pack of sums from shared memory.
+template <int N>
+__device__ void read_sums(const float* sums, float (&value)[N]) {
+#pragma unroll
+    for (int k = 0; k < N; k += 4) {
+        const float4 four = *reinterpret_cast<const float4*>(sums + k);
+        value[k] = four.x, value[k + 1] = four.y, value[k + 2] = four.z, value[k + 3] = four.w;
     }
 }
 
@@ -63,19 +107,16 @@ template <class T>
 __device__ void finish_tile(const Gather& g, const Finish<T>& finish, int phase_h, int phase_w, int group,
                             int row0, int column0, int rows, int columns, const float* sums, int pitch,
                             int thread, int threads, T* target) {
-    const int per_row = columns / lanes<T>, last = g.rows(phase_h, phase_w);
+    const int per_row = columns / lanes<T>;
     for (int i = thread; i < rows * per_row; i += threads) {
         const int row = i / per_row, column = (i - row * per_row) * lanes<T>;
-        if (row0 + row >= last || column0 + column >= g.columns) continue;
+        const TargetRow to = target_row(g, phase_h, phase_w, row0 + row);
+        if (to.pixel < 0 || column0 + column >= g.columns) continue;
         const int left = g.columns - column0 - column;
         float value[lanes<T>];
-#pragma unroll
-        for (int k = 0; k < lanes<T>; k += 4) {
-            const float4 four = *reinterpret_cast<const float4*>(sums + row * pitch + column + k);
-            value[k] = four.x, value[k + 1] = four.y, value[k + 2] = four.z, value[k + 3] = four.w;
-        }
-        finish_values(g, finish, phase_h, phase_w, group, pixel_of(g.h[phase_h], g.w[phase_w], row0 + row),
-                      column0 + column, left < lanes<T> ? left : lanes<T>, value, target);
+        read_sums(sums + row * pitch + column, value);
+        finish_values(g, finish, to, group, column0 + column, left < lanes<T> ? left : lanes<T>, value,
+                      target);
     }
 }
 

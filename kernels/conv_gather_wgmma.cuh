@@ -20,8 +20,10 @@ struct GroupTile {
     static constexpr int blocks_down = Rows / (64 * computing_groups);  // products of 64 rows, a warpgroup
     static constexpr int left_bytes = Rows * box_row_bytes, right_bytes = Columns * box_row_bytes;
     static constexpr int stage_bytes = left_bytes + right_bytes;
-    static constexpr int slice = 32, slice_pitch = slice + 4;  // columns that a warp writes at a time; floats
-    static constexpr int slice_bytes = 16 * slice_pitch * 4;
+    // What a warp writes at a time: 8 rows of 128 bytes. The pitch, in floats, keeps four rows in banks
+    // apart.
+    static constexpr int slice_rows = 8, slice = 64, slice_pitch = slice + 8;
+    static constexpr int slice_bytes = slice_rows * slice_pitch * 4;
     static constexpr int slices_bytes = 4 * computing_groups * slice_bytes;
     // 1024 more, for dynamic shared memory starts on 16 bytes only.
     static constexpr int shared_bytes = 1024 + Stages * stage_bytes + slices_bytes + 2 * Stages * 8;
@@ -100,28 +102,44 @@ __device__ void copy_gather_tiles(const Gather& g, const GatherMaps& maps, const
     }
 }
 
-// Writes the sums of 16 rows of one warp, a slice of columns at a time, by way of the warp's own shared
-// memory.
+// Writes the sums of 16 rows of one warp, a slice at a time, by way of the warp's own shared memory: a pack
+// of a row for each lane, and the same rows and columns of all slices, so that places are looked up once.
 template <class Tile>
 __device__ void finish_sums(const Gather& g, const Finish<bf16>& finish, const TilePosition& place, int row0,
                             const float (&sum)[Tile::columns / 2], float* slice, bf16* target) {
+    constexpr int halves = 2, rows_at_once = 32 * lanes<bf16> / Tile::slice;
+    constexpr int turns = Tile::slice_rows / rows_at_once;
     const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int line = lane * lanes<bf16> / Tile::slice, column = lane * lanes<bf16> % Tile::slice;
+    TargetRow rows[halves][turns];
 #pragma unroll
-    for (int first = 0; first < Tile::columns; first += Tile::slice) {
+    for (int half = 0; half < halves; ++half)
 #pragma unroll
-        for (int j = 0; j < Tile::slice / 8; ++j)
+        for (int i = 0; i < turns; ++i)
+            rows[half][i] = target_row(g, place.phase_h, place.phase_w,
+                                       row0 + half * Tile::slice_rows + i * rows_at_once + line);
 #pragma unroll
-            for (int half = 0; half < 2; ++half) {
-                const Element e = product_element(lane, half * 2);
+    for (int first = 0; first < Tile::columns; first += Tile::slice)
+#pragma unroll
+        for (int half = 0; half < halves; ++half) {
+#pragma unroll
+            for (int j = 0; j < Tile::slice / 8; ++j) {
+                const Element e = product_element(lane, 0);
                 const int i = (first / 8 + j) * 4 + half * 2;
                 *reinterpret_cast<float2*>(slice + e.row * Tile::slice_pitch + j * 8 + e.column) =
                     float2{sum[i], sum[i + 1]};
             }
-        __syncwarp();
-        finish_tile(g, finish, place.phase_h, place.phase_w, 0, row0, place.column0 + first, 16, Tile::slice,
-                    slice, Tile::slice_pitch, lane, 32, target);
-        __syncwarp();
-    }
+            __syncwarp();
+#pragma unroll
+            for (int i = 0; i < turns; ++i) {
+                const int to = place.column0 + first + column;
+                if (rows[half][i].pixel < 0 || to >= g.columns) continue;
+                float value[lanes<bf16>];
+                read_sums(slice + (i * rows_at_once + line) * Tile::slice_pitch + column, value);
+                finish_pack(g, finish, rows[half][i], 0, to, value, target);
+            }
+            __syncwarp();
+        }
 }
 
 // A computing warpgroup: all tiles of this block.

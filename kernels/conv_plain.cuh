@@ -82,20 +82,19 @@ __global__ void __launch_bounds__(plain_threads)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
         const int row = row0 + y * 4 + i;
-        if (row >= rows) continue;
-        const Pixel at = pixel_of(h, w, row);
+        const TargetRow to = target_row(g, phase_h, phase_w, row);
+        if (to.pixel < 0) continue;
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
             const int column = column0 + x * 4 + j;
             if (column >= g.columns) continue;
             float value[lanes<T>] = {sum[i][j]};
-            finish_values(g, finish, phase_h, phase_w, group, at, column, 1, value, target);
+            finish_values(g, finish, to, group, column, 1, value, target);
         }
         // Channels behind the last are zero; with one group the columns cover them.
         if (g.groups > 1 && group == g.groups - 1 && column0 == 0 && x == 0)
             for (int c = g.groups * g.columns; c < g.target_pitch; ++c)
-                target[static_cast<std::size_t>(target_pixel(g, h, w, at.image, at.y, at.x)) *
-                           static_cast<std::size_t>(g.target_pitch) +
+                target[static_cast<std::size_t>(to.pixel) * static_cast<std::size_t>(g.target_pitch) +
                        static_cast<std::size_t>(c)] = from_float<T>(0.0F);
     }
 }

@@ -43,8 +43,9 @@ void conv_weights(int variant, const WeightGather& g, const T* input, const T* g
 
 template <class T>
 void conv_reduce(const WeightGather& g, const T* partial, int splits, float* gradient, cudaStream_t stream) {
-    launch(dim3(blocks_of(weight_partial_size(g))), dim3(256), 0, stream, conv_reduce_kernel<T>, g, partial,
-           splits, gradient);
+    const int slots = g.shape.r * g.shape.s, weights = g.shape.groups * g.group_k * g.group_c;
+    launch(dim3(static_cast<unsigned>(ceil_div(weights, reduce_weights(slots)))), dim3(reduce_threads), 0,
+           stream, conv_reduce_kernel<T>, g, partial, splits, gradient);
 }
 
 template <class T>

@@ -7,7 +7,9 @@
 namespace divs::kernels {
 namespace {
 
-constexpr unsigned block = 256;  // threads; four blocks a multiprocessor leave each thread 64 registers
+constexpr unsigned block = 256;         // threads
+constexpr unsigned blocks_at_once = 3;  // on a multiprocessor: leaves each thread 80 registers
+constexpr unsigned strip_rows = 32;     // threads that share out the strips of a channel
 
 // Where this thread works: a pack of channels, and every `rows`-th pixel from `first` to `end`.
 struct Place {
@@ -58,7 +60,7 @@ __device__ void join_rows(const float (&a)[N], const float (&b)[N], const Place&
 }
 
 template <class T>
-__global__ void __launch_bounds__(block)
+__global__ void __launch_bounds__(block, blocks_at_once)
     norm_sums_kernel(const T* __restrict__ x, NormShape shape, float* __restrict__ partial) {
     constexpr int N = lanes<T>;
     const Place place = place_of<N>(shape);
@@ -79,13 +81,14 @@ __global__ void __launch_bounds__(block)
     join_rows(sum, squares, place, shape.pitch, partial);
 }
 
-// Joins the strips of 32 channels, in double: eight rows of threads, each every eighth strip.
+// Joins the strips of 32 channels, in double: rows of threads, each strips as many apart as there are rows.
 __device__ void join_strips(const float* partial, unsigned strips, int pitch, int channel, double& a,
                             double& b) {
-    __shared__ double shared[2][8][32];
+    __shared__ double shared[2][strip_rows][32];
     double sum_a = 0, sum_b = 0;
     if (channel < pitch)
-        for (unsigned s = threadIdx.y; s < strips; s += 8) {
+#pragma unroll 4
+        for (unsigned s = threadIdx.y; s < strips; s += strip_rows) {
             sum_a += static_cast<double>(partial[static_cast<std::size_t>(s) * 2 * pitch + channel]);
             sum_b += static_cast<double>(partial[static_cast<std::size_t>(s) * 2 * pitch + pitch + channel]);
         }
@@ -93,7 +96,7 @@ __device__ void join_strips(const float* partial, unsigned strips, int pitch, in
     shared[1][threadIdx.y][threadIdx.x] = sum_b;
     __syncthreads();
     a = b = 0;
-    for (int row = 0; row < 8; ++row) {
+    for (unsigned row = 0; row < strip_rows; ++row) {
         a += shared[0][row][threadIdx.x];
         b += shared[1][row][threadIdx.x];
     }
@@ -171,7 +174,7 @@ __device__ void read_constants(const NormState& state, const NormParameters& par
 }
 
 template <class T, bool Residual>
-__global__ void __launch_bounds__(block, 4)
+__global__ void __launch_bounds__(block, blocks_at_once)
     norm_apply_kernel(const T* __restrict__ x, const T* __restrict__ residual, NormShape shape,
                       NormState state, NormParameters parameters, Curve curve, T* __restrict__ y) {
     constexpr int N = lanes<T>;
@@ -196,39 +199,71 @@ __global__ void __launch_bounds__(block, 4)
     }
 }
 
-template <int N, class T>
-__device__ void load_gradient(const T* y, const T* dy, std::size_t at, Curve curve, float (&g)[N]) {
-    load(dy + at, g);
-    if (curve == Curve::none) return;
-    float out[N];
-    load(y + at, out);
+// What an activation's slope is worked out from: its input, which is made from x again, or its output, where
+// something else was added.
+enum class Slope { one, of_input, of_output };
+
+// What is read of one pixel, and of it the gradient before the activation.
+template <class T, Slope From>
+struct GradientPack {
+    Pack<T> x, y, dy;
+
+    __device__ GradientPack(const T* all_x, const T* all_y, const T* all_dy, std::size_t at)
+        : x(read(all_x + at)), dy(read(all_dy + at)) {
+        if constexpr (From == Slope::of_output) y = read(all_y + at);
+    }
+    // value: x - mean; factor, bias: as in norm_apply_kernel.
+    __device__ float gradient(int k, float value, float factor, float bias, Curve curve) const {
+        const float g = to_float(dy.value[k]);
+        if constexpr (From == Slope::one) return g;
+        if constexpr (From == Slope::of_output) return g * slope(curve, to_float(y.value[k]));
+        return g * slope(curve, value * factor + bias);
+    }
+    static __device__ Pack<T> read(const T* from) { return *reinterpret_cast<const Pack<T>*>(from); }
+};
+
+template <int N>
+__device__ void read_factors(const NormState& state, const NormParameters& parameters, int channel,
+                             int channels, float (&mean)[N], float (&factor)[N], float (&bias)[N]) {
+    Constants<N> c;
+    read_constants(state, parameters, channel, channels, c);
 #pragma unroll
-    for (int k = 0; k < N; ++k) g[k] *= slope(curve, out[k]);
+    for (int k = 0; k < N; ++k) {
+        mean[k] = c.mean[k];
+        factor[k] = c.weight[k] * c.inverse[k];
+        bias[k] = c.bias[k];
+    }
 }
 
-template <class T>
-__global__ void __launch_bounds__(block)
-    norm_backward_sums_kernel(const T* __restrict__ x, const T* __restrict__ y, const T* __restrict__ dy,
-                              NormShape shape, NormState state, Curve curve, float* __restrict__ partial) {
+// No __restrict__ on what is written: it may be dy.
+template <class T, Slope From>
+__global__ void __launch_bounds__(block, blocks_at_once)
+    norm_backward_sums_kernel(const T* __restrict__ x, const T* __restrict__ y, const T* dy, NormShape shape,
+                              NormState state, NormParameters parameters, Curve curve,
+                              float* __restrict__ partial, T* gradient) {
     constexpr int N = lanes<T>;
     const Place place = place_of<N>(shape);
     float sum[N] = {}, products[N] = {};
     if (place.active) {
-        float mean[N], inverse[N];
-        load(state.mean + place.channel, mean);
-        load(state.inverse + place.channel, inverse);
-#pragma unroll 2
+        float mean[N], factor[N], bias[N];
+        read_factors(state, parameters, place.channel, shape.channels, mean, factor, bias);
+#pragma unroll 1
         for (std::size_t p = place.first; p < place.end; p += place.rows) {
             const std::size_t at = p * shape.pitch + place.channel;
-            float value[N], g[N];
-            load(x + at, value);
-            load_gradient(y, dy, at, curve, g);
+            const GradientPack<T, From> pack(x, y, dy, at);
+            float g[N];
 #pragma unroll
             for (int k = 0; k < N; ++k) {
+                const float value = to_float(pack.x.value[k]) - mean[k];
+                g[k] = pack.gradient(k, value, factor[k], bias[k], curve);
                 sum[k] += g[k];
-                products[k] += g[k] * ((value[k] - mean[k]) * inverse[k]);
+                products[k] += g[k] * value;
             }
+            if (gradient) store(g, gradient + at);
         }
+        load(state.inverse + place.channel, factor);
+#pragma unroll
+        for (int k = 0; k < N; ++k) products[k] *= factor[k];
     }
     join_rows(sum, products, place, shape.pitch, partial);
 }
@@ -246,39 +281,43 @@ __global__ void norm_join_backward_kernel(const float* __restrict__ partial, Nor
     if (weight_gradient) weight_gradient[channel] = static_cast<float>(products);
 }
 
-// No __restrict__ on what is written: it may be dy.
-template <class T>
-__global__ void __launch_bounds__(block)
+// factor (g - (sum_g + normalised x sum_gx) / count), as a line in g and x - mean.
+template <class T, Slope From>
+__global__ void __launch_bounds__(block, blocks_at_once)
     norm_backward_kernel(const T* __restrict__ x, const T* __restrict__ y, const T* dy, NormShape shape,
-                         NormState state, const float* __restrict__ weights, Curve curve,
-                         const double* __restrict__ sums, const double* __restrict__ count, T* dx,
-                         T* dresidual) {
+                         NormState state, NormParameters parameters, Curve curve,
+                         const double* __restrict__ sums, const double* __restrict__ count, T* dx) {
     constexpr int N = lanes<T>;
     const Place place = place_of<N>(shape);
     if (!place.active) return;
-    float mean[N], inverse[N], factor[N], mean_g[N], mean_gx[N];
-    load(state.mean + place.channel, mean);
-    load(state.inverse + place.channel, inverse);
+    float mean[N], factor[N], bias[N], by_value[N], constant[N];
+    read_factors(state, parameters, place.channel, shape.channels, mean, factor, bias);
+    load(state.inverse + place.channel, by_value);
+    const double share = 1 / *count;
 #pragma unroll
     for (int k = 0; k < N; ++k) {
         const int c = place.channel + k;
         const bool used = c < shape.channels;
-        factor[k] = used ? weights[c] * inverse[k] : 0.0F;
-        mean_g[k] = used ? static_cast<float>(sums[c] / *count) : 0.0F;
-        mean_gx[k] = used ? static_cast<float>(sums[shape.channels + c] / *count) : 0.0F;
+        constant[k] = used ? -factor[k] * static_cast<float>(sums[c] * share) : 0.0F;
+        by_value[k] *= used ? -factor[k] * static_cast<float>(sums[shape.channels + c] * share) : 0.0F;
     }
+#pragma unroll 1
     for (std::size_t p = place.first; p < place.end; p += place.rows) {
         const std::size_t at = p * shape.pitch + place.channel;
-        float value[N], g[N];
-        load_gradient(y, dy, at, curve, g);
-        if (dx) load(x + at, value);
-        if (dresidual) store(g, dresidual + at);
-        if (!dx) continue;
+        const GradientPack<T, From> pack(x, y, dy, at);
+        float to[N];
 #pragma unroll
-        for (int k = 0; k < N; ++k)
-            g[k] = factor[k] * (g[k] - (mean_g[k] + (value[k] - mean[k]) * inverse[k] * mean_gx[k]));
-        store(g, dx + at);
+        for (int k = 0; k < N; ++k) {
+            const float value = to_float(pack.x.value[k]) - mean[k];
+            const float g = pack.gradient(k, value, factor[k], bias[k], curve);
+            to[k] = factor[k] * g + (by_value[k] * value + constant[k]);
+        }
+        store(to, dx + at);
     }
+}
+
+Slope slope_of(Curve curve, bool from_output) {
+    return curve == Curve::none ? Slope::one : from_output ? Slope::of_output : Slope::of_input;
 }
 
 dim3 grid_of(const NormGrid& grid) {
@@ -303,8 +342,9 @@ NormGrid norm_grid(const NormShape& shape, int pack_lanes, int multiprocessors) 
     while (grid.packs_a_block < packs && grid.packs_a_block < 32) grid.packs_a_block *= 2;
     grid.rows_a_block = block / grid.packs_a_block;
     grid.column_blocks = (packs + grid.packs_a_block - 1) / grid.packs_a_block;
-    // Eight blocks a multiprocessor, each with at least four pixels a thread.
-    const std::size_t wanted = static_cast<std::size_t>(multiprocessors) * 8 / grid.column_blocks;
+    // One round of blocks, each with at least four pixels a thread.
+    const std::size_t wanted =
+        static_cast<std::size_t>(multiprocessors) * blocks_at_once / grid.column_blocks;
     const std::size_t most = shape.pixels / (grid.rows_a_block * std::size_t{4});
     grid.strips = static_cast<unsigned>(std::clamp<std::size_t>(std::min(wanted, most), 1, 1024));
     return grid;
@@ -318,8 +358,8 @@ template <class T>
 void norm_sums(const T* x, const NormShape& shape, const NormGrid& grid, float* partial, double* sums,
                cudaStream_t stream) {
     launch(grid_of(grid), block_of(grid), shared_of<T>(), stream, norm_sums_kernel<T>, x, shape, partial);
-    launch(channel_blocks(shape.pitch), dim3(32, 8), 0, stream, norm_join_sums_kernel<T>, partial, x, shape,
-           grid.strips, sums);
+    launch(channel_blocks(shape.pitch), dim3(32, strip_rows), 0, stream, norm_join_sums_kernel<T>, partial, x,
+           shape, grid.strips, sums);
 }
 
 void norm_statistics(const double* sums, const NormShape& shape, double epsilon, const NormRunning& running,
@@ -345,21 +385,29 @@ void norm_apply(const T* x, const T* residual, const NormShape& shape, const Nor
 
 template <class T>
 void norm_backward_sums(const T* x, const T* y, const T* dy, const NormShape& shape, const NormGrid& grid,
-                        const NormState& state, Curve curve, float* partial, double* sums,
-                        float* weight_gradient, float* bias_gradient, cudaStream_t stream) {
-    launch(grid_of(grid), block_of(grid), shared_of<T>(), stream, norm_backward_sums_kernel<T>, x, y, dy,
-           shape, state, curve, partial);
-    launch(channel_blocks(shape.pitch), dim3(32, 8), 0, stream, norm_join_backward_kernel, partial, shape,
-           grid.strips, sums, weight_gradient, bias_gradient);
+                        const NormState& state, const NormParameters& parameters, Curve curve, float* partial,
+                        double* sums, float* weight_gradient, float* bias_gradient, T* gradient,
+                        cudaStream_t stream) {
+    const Slope from = slope_of(curve, y != nullptr);
+    launch(grid_of(grid), block_of(grid), shared_of<T>(), stream,
+           from == Slope::one        ? norm_backward_sums_kernel<T, Slope::one>
+           : from == Slope::of_input ? norm_backward_sums_kernel<T, Slope::of_input>
+                                     : norm_backward_sums_kernel<T, Slope::of_output>,
+           x, y, dy, shape, state, parameters, curve, partial, gradient);
+    launch(channel_blocks(shape.pitch), dim3(32, strip_rows), 0, stream, norm_join_backward_kernel, partial,
+           shape, grid.strips, sums, weight_gradient, bias_gradient);
 }
 
 template <class T>
 void norm_backward(const T* x, const T* y, const T* dy, const NormShape& shape, const NormGrid& grid,
                    const NormState& state, const NormParameters& parameters, Curve curve, const double* sums,
-                   const double* count, T* dx, T* dresidual, cudaStream_t stream) {
-    if (!dx && !dresidual) return;
-    launch(grid_of(grid), block_of(grid), 0, stream, norm_backward_kernel<T>, x, y, dy, shape, state,
-           parameters.weight, curve, sums, count, dx, dresidual);
+                   const double* count, T* dx, cudaStream_t stream) {
+    const Slope from = slope_of(curve, y != nullptr);
+    launch(grid_of(grid), block_of(grid), 0, stream,
+           from == Slope::one        ? norm_backward_kernel<T, Slope::one>
+           : from == Slope::of_input ? norm_backward_kernel<T, Slope::of_input>
+                                     : norm_backward_kernel<T, Slope::of_output>,
+           x, y, dy, shape, state, parameters, curve, sums, count, dx);
 }
 
 #define DIVS_NORM(T)                                                                                     \
@@ -367,11 +415,11 @@ void norm_backward(const T* x, const T* y, const T* dy, const NormShape& shape, 
     template void norm_apply(const T*, const T*, const NormShape&, const NormGrid&, const NormState&,    \
                              const NormParameters&, Curve, T*, cudaStream_t);                            \
     template void norm_backward_sums(const T*, const T*, const T*, const NormShape&, const NormGrid&,    \
-                                     const NormState&, Curve, float*, double*, float*, float*,           \
-                                     cudaStream_t);                                                      \
+                                     const NormState&, const NormParameters&, Curve, float*, double*,    \
+                                     float*, float*, T*, cudaStream_t);                                  \
     template void norm_backward(const T*, const T*, const T*, const NormShape&, const NormGrid&,         \
                                 const NormState&, const NormParameters&, Curve, const double*,           \
-                                const double*, T*, T*, cudaStream_t);
+                                const double*, T*, cudaStream_t);
 DIVS_NORM(float)
 DIVS_NORM(bf16)
 #undef DIVS_NORM

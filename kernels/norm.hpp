@@ -54,18 +54,22 @@ void norm_apply(const T* x, const T* residual, const NormShape& shape, const Nor
                 const NormState& state, const NormParameters& parameters, Curve curve, T* y,
                 cudaStream_t stream);
 
-// sums: 2 channels doubles: of g = dy slope(y), and of g times the normalised x. Writes them as the gradients
-// of bias and weight too, where those are not null. y may be null without an activation.
+// Backward, g = dy slope is the gradient before the activation. y: the output, where the slope must be worked
+// out from it since a residual was added; null: it is worked out from x again, which is less to read.
+//
+// sums: 2 channels doubles: of g, and of g times the normalised x. Writes them as the gradients of bias and
+// weight too, where those are not null; and g, where `gradient` is not null (the residual's): it may be dy.
 template <class T>
 void norm_backward_sums(const T* x, const T* y, const T* dy, const NormShape& shape, const NormGrid& grid,
-                        const NormState& state, Curve curve, float* partial, double* sums,
-                        float* weight_gradient, float* bias_gradient, cudaStream_t stream);
-// dx = weight inverse (g - (sum_g + normalised x sum_gx) / count), dresidual = g; either may be null, and
-// either may be dy itself. `sums` are those of all ranks, and `count` points to the count of all of them
-// (device).
+                        const NormState& state, const NormParameters& parameters, Curve curve, float* partial,
+                        double* sums, float* weight_gradient, float* bias_gradient, T* gradient,
+                        cudaStream_t stream);
+// dx = weight inverse (g - (sum_g + normalised x sum_gx) / count); may be dy itself. `sums` are those of all
+// ranks, and `count` points to the count of all of them (device). Where g was written: dy is g, without a
+// curve.
 template <class T>
 void norm_backward(const T* x, const T* y, const T* dy, const NormShape& shape, const NormGrid& grid,
                    const NormState& state, const NormParameters& parameters, Curve curve, const double* sums,
-                   const double* count, T* dx, T* dresidual, cudaStream_t stream);
+                   const double* count, T* dx, cudaStream_t stream);
 
 }  // namespace divs::kernels

@@ -45,16 +45,20 @@ class NormOperation final : public Operation {
     void backward(std::span<const Tensor* const> inputs, const Tensor& output, Tensor& output_gradient,
                   std::span<Tensor* const> input_gradients, const Parameters& parameters, const StepContext&,
                   float* workspace) override {
-        const T *x = elements<T>(inputs[0]), *y = elements<T>(output), *dy = elements<T>(output_gradient);
+        const T *x = elements<T>(inputs[0]), *y = op_.residual ? elements<T>(output) : nullptr;
+        const T* dy = elements<T>(output_gradient);
+        T *dx = elements<T>(input_gradients[0]),
+          *dresidual = op_.residual ? elements<T>(input_gradients[1]) : nullptr;
         const bool wanted = options_.parameter_gradients;
         double* products = sums_ + sums();
-        kernels::norm_backward_sums(x, y, dy, shape_, grid_, state_, curve(), workspace, products,
-                                    wanted ? parameters.gradients[0].data() : nullptr,
-                                    wanted ? parameters.gradients[1].data() : nullptr, stream());
+        kernels::norm_backward_sums(x, y, dy, shape_, grid_, state_, learned(parameters), curve(), workspace,
+                                    products, wanted ? parameters.gradients[0].data() : nullptr,
+                                    wanted ? parameters.gradients[1].data() : nullptr, dresidual, stream());
         if (options_.reducer) reduce(products, this->products());
-        kernels::norm_backward(x, y, dy, shape_, grid_, state_, learned(parameters), curve(), products, sums_,
-                               elements<T>(input_gradients[0]),
-                               op_.residual ? elements<T>(input_gradients[1]) : nullptr, stream());
+        if (dx)
+            kernels::norm_backward(x, y, dresidual ? dresidual : dy, shape_, grid_, state_,
+                                   learned(parameters), dresidual ? kernels::Curve::none : curve(), products,
+                                   sums_, dx, stream());
         DIVS_CUDA_LAUNCHED("batch norm, backward");
     }
 
