@@ -22,6 +22,11 @@ constexpr std::uint64_t matrix_descriptor(std::uint32_t address, int leading, in
            std::uint64_t{1} << 62;
 }
 
+// The same factor, `bytes` (a multiple of 16) further on.
+constexpr std::uint64_t moved(std::uint64_t descriptor, int bytes) {
+    return descriptor + static_cast<std::uint64_t>(bytes >> 4);
+}
+
 // A tensor for the copy engine. Dimension 0 is the channel; strides are bytes from one index to the next of
 // dimensions 1... Im2col boxes: positions are those from `lower` on, by `steps`, that stay within `upper`.
 struct BoxMap {
@@ -98,6 +103,26 @@ constexpr BoxMap matrix_map(int pixels, int channels, int pitch, int rows) {
     m.box[0] = box_channels;
     m.box[1] = static_cast<std::uint32_t>(rows);
     return m;
+}
+
+// Channels are read a box of 64 at a time, and a box whose channels are not all shifted alike several times:
+// once for each piece of it. A piece begins where the one before it ends.
+constexpr int piece_end(int channel, int channels, int shift) {
+    int end = (channel / box_channels + 1) * box_channels;
+    if (channel < shift && shift < end) end = shift;
+    if (channel < 2 * shift && 2 * shift < end && channel >= shift) end = 2 * shift;
+    return end < channels ? end : channels;
+}
+constexpr int pieces_of(int channels, int shift) {
+    int pieces = 0;
+    for (int c = 0; c < channels; c = piece_end(c, channels, shift)) ++pieces;
+    return pieces;
+}
+// The first channel of a piece.
+constexpr int piece_begin(int piece, int channels, int shift) {
+    int c = 0;
+    for (; piece > 0; --piece) c = piece_end(c, channels, shift);
+    return c;
 }
 
 // Whether the engine can have it: corners, tap distances and steps have few bits (PTX ISA, "im2col mode").

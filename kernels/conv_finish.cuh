@@ -13,9 +13,10 @@ __device__ inline float activate(float x, ConvActivation activation) {
     return activation == ConvActivation::relu6 && x > 6.0F ? 6.0F : x;
 }
 
-// The target pixel of a row of a phase; -1 behind the last row.
+// Where a row of a phase is written.
 struct TargetRow {
-    int pixel = -1, image = 0;
+    int pixel = -1, image = 0;  // -1: behind the last row
+    bool zero = false;          // written as zeros, not as what the row's sums are
 };
 
 __device__ inline TargetRow target_row(const Gather& g, int phase_h, int phase_w, int row) {
@@ -25,31 +26,27 @@ __device__ inline TargetRow target_row(const Gather& g, int phase_h, int phase_w
     return {target_pixel(g, h, w, at.image, at.y, at.x), at.image};
 }
 
-// Where a channel of a row is written: in another frame where it is shifted.
-struct TargetPlace {
-    std::size_t element = 0;
-    bool zero = false;
-};
-
-__device__ inline TargetPlace target_place(const Gather& g, const TargetRow& row, int channel) {
-    int pixel = row.pixel;
-    bool zero = false;
+// The same for a channel that may be shifted to another frame.
+__device__ inline TargetRow target_of(const Gather& g, TargetRow row, int channel) {
     if (const int offset = frame_offset(channel, g.shift_out); offset != 0) {
         const ShiftedTarget to = shifted_target(row.image, g.frames, offset);
-        pixel += (to.image - row.image) * g.target_h * g.target_w;
-        zero = to.zero;
+        row.pixel += (to.image - row.image) * g.target_h * g.target_w;
+        row.zero = to.zero;
     }
-    return {static_cast<std::size_t>(pixel) * static_cast<std::size_t>(g.target_pitch) +
-                static_cast<std::size_t>(channel),
-            zero};
+    return row;
 }
 
-// Writes as many values of one pixel as a pack holds, none of them behind the columns, all shifted alike.
+__device__ inline std::size_t element_of(const Gather& g, const TargetRow& row, int channel) {
+    return static_cast<std::size_t>(row.pixel) * static_cast<std::size_t>(g.target_pitch) +
+           static_cast<std::size_t>(channel);
+}
+
+// Writes a whole pack of one pixel, of channels that are shifted alike: `to` is target_of() any of them.
 template <class T>
-__device__ void finish_pack(const Gather& g, const Finish<T>& finish, const TargetRow& row, int group,
+__device__ void finish_pack(const Gather& g, const Finish<T>& finish, const TargetRow& to, int group,
                             int column, float (&value)[lanes<T>], T* target) {
     const int channel = group * g.columns + column;
-    const TargetPlace place = target_place(g, row, channel);
+    const std::size_t place = element_of(g, to, channel);
     if (finish.bias) {
 #pragma unroll
         for (int i = 0; i < lanes<T>; ++i)
@@ -57,19 +54,19 @@ __device__ void finish_pack(const Gather& g, const Finish<T>& finish, const Targ
     }
     if (finish.residual) {
         float residual[lanes<T>];
-        load(finish.residual + place.element, residual);
+        load(finish.residual + place, residual);
 #pragma unroll
         for (int i = 0; i < lanes<T>; ++i) value[i] += residual[i];
     }
     if (finish.activation != ConvActivation::none) {
 #pragma unroll
-        for (int i = 0; i < lanes<T>; ++i) value[i] = activate(value[i], finish.activation);
+        for (float& v : value) v = activate(v, finish.activation);
     }
-    if (place.zero) {
+    if (to.zero) {
 #pragma unroll
         for (float& v : value) v = 0;
     }
-    store(value, target + place.element);
+    store(value, target + place);
 }
 
 // Writes `count` <= lanes values of one pixel, from `column` of a group on.
@@ -79,15 +76,16 @@ __device__ void finish_values(const Gather& g, const Finish<T>& finish, const Ta
     const int channel = group * g.columns + column;
     if (count == lanes<T> && g.columns % lanes<T> == 0 &&
         frame_offset(channel, g.shift_out) == frame_offset(channel + count - 1, g.shift_out))
-        return finish_pack(g, finish, row, group, column, value, target);
+        return finish_pack(g, finish, target_of(g, row, channel), group, column, value, target);
 #pragma unroll
     for (int i = 0; i < lanes<T>; ++i) {
         if (i >= count) break;
-        const TargetPlace own = target_place(g, row, channel + i);
+        const TargetRow to = target_of(g, row, channel + i);
+        const std::size_t place = element_of(g, to, channel + i);
         float x = value[i];
         if (finish.bias && column + i < g.true_columns) x += finish.bias[channel + i];
-        if (finish.residual) x += to_float(finish.residual[own.element]);
-        target[own.element] = from_float<T>(own.zero ? 0.0F : activate(x, finish.activation));
+        if (finish.residual) x += to_float(finish.residual[place]);
+        target[place] = from_float<T>(to.zero ? 0.0F : activate(x, finish.activation));
     }
 }
 

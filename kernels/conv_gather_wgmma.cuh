@@ -34,6 +34,11 @@ struct GatherMaps {
     TensorMap weights;
 };
 
+// The value that all lanes of a warp have, so that the compiler knows it.
+__device__ inline int uniform(int value) {
+    return __shfl_sync(0xFFFFFFFFU, value, 0);
+}
+
 // A place in the ring of stages, and the parity of the phases that its barriers are in.
 template <int Stages>
 struct RingPlace {
@@ -72,7 +77,6 @@ template <class Tile>
 __device__ void copy_gather_tiles(const Gather& g, const GatherMaps& maps, const Ring<Tile>& ring,
                                   int tiles) {
     RingPlace<Tile::stages> at;
-    const int blocks = (g.reduced + box_channels - 1) / box_channels;
     for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
         const TilePosition place = tile_position(g, Tile::rows, Tile::columns, tile);
         const Axis &h = g.h[place.phase_h], &w = g.w[place.phase_w];
@@ -83,15 +87,15 @@ __device__ void copy_gather_tiles(const Gather& g, const GatherMaps& maps, const
         for (int i = 0; i < h.taps; ++i)
             for (int j = 0; j < w.taps; ++j) {
                 const int slot = (h.slot + i * h.slot_step) * g.slots_w + w.slot + j * w.slot_step;
-                for (int block = 0; block < blocks; ++block) {
-                    const int c = block * box_channels;
+                for (int piece = 0; piece < g.reduced; piece = piece_end(piece, g.reduced, g.shift_in)) {
+                    const int c = piece / box_channels * box_channels;
                     char* to = ring.tiles + at.stage * Tile::stage_bytes;
                     Barrier* full = ring.full + at.stage;
                     wait(ring.empty + at.stage, at.parity ^ 1);  // the first round finds stages empty
                     arrive_expecting(full, Tile::stage_bytes);
                     if (g.shift_in > 0)
                         load_pixels(to, source, full, c, x, y, frame - 1, clip, tap_distance(w, j),
-                                    tap_distance(h, i), 1 + frame_offset(c, g.shift_in));
+                                    tap_distance(h, i), 1 + frame_offset(piece, g.shift_in));
                     else
                         load_pixels(to, source, full, c, x, y, first.image, tap_distance(w, j),
                                     tap_distance(h, i));
@@ -101,6 +105,12 @@ __device__ void copy_gather_tiles(const Gather& g, const GatherMaps& maps, const
             }
     }
 }
+
+// What a kernel has to do besides adding up products: shift channels in time, and more than write the sums.
+template <class Tile, bool Shift, bool More>
+struct GatherWork : Tile {
+    static constexpr bool shifts = Shift, finishes = More;
+};
 
 // Writes the sums of 16 rows of one warp, a slice at a time, by way of the warp's own shared memory: a pack
 // of a row for each lane, and the same rows and columns of all slices, so that places are looked up once.
@@ -132,46 +142,70 @@ __device__ void finish_sums(const Gather& g, const Finish<bf16>& finish, const T
             __syncwarp();
 #pragma unroll
             for (int i = 0; i < turns; ++i) {
-                const int to = place.column0 + first + column;
-                if (rows[half][i].pixel < 0 || to >= g.columns) continue;
+                const int channel = place.column0 + first + column;
+                if (rows[half][i].pixel < 0 || channel >= g.columns) continue;
                 float value[lanes<bf16>];
                 read_sums(slice + (i * rows_at_once + line) * Tile::slice_pitch + column, value);
-                finish_pack(g, finish, rows[half][i], 0, to, value, target);
+                TargetRow to = rows[half][i];
+                if constexpr (Tile::shifts) to = target_of(g, to, channel);
+                if constexpr (Tile::shifts || Tile::finishes)
+                    finish_pack(g, finish, to, 0, channel, value, target);
+                else
+                    store(value, target + element_of(g, to, channel));
             }
             __syncwarp();
         }
+}
+
+// Adds the products of channels first...last of a box of each factor; a whole box in one go.
+template <class Tile>
+__device__ void multiply_box(std::uint64_t left, std::uint64_t right, int first, int last,
+                             float (&sum)[Tile::blocks_down][Tile::columns / 2]) {
+    auto multiply = [&](int k) {  // 16 channels
+#pragma unroll
+        for (int i = 0; i < Tile::blocks_down; ++i)
+            multiply_async<0, 0>(sum[i], moved(left, i * 64 * box_row_bytes + k), moved(right, k));
+    };
+    if (!Tile::shifts || last - first == box_channels) {
+#pragma unroll
+        for (int k = 0; k < box_row_bytes; k += 32) multiply(k);
+    } else {
+#pragma unroll 1
+        for (int k = first * 2; k < last * 2; k += 32) multiply(k);
+    }
 }
 
 // A computing warpgroup: all tiles of this block.
 template <class Tile>
 __device__ void compute_gather_tiles(const Gather& g, const Finish<bf16>& finish, const Ring<Tile>& ring,
                                      int tiles, bf16* target) {
-    const int group = static_cast<int>(threadIdx.x) / group_threads - 1;
+    const int group = uniform(static_cast<int>(threadIdx.x) / group_threads - 1);
     const int warp = static_cast<int>(threadIdx.x) / 32 % 4, lane = static_cast<int>(threadIdx.x) % 32;
-    const int blocks = (g.reduced + box_channels - 1) / box_channels;
+    const int pieces = pieces_of(g.reduced, g.shift_in);
     float* slice = reinterpret_cast<float*>(ring.slices + (group * 4 + warp) * Tile::slice_bytes);
+    const std::uint32_t tiles_at =
+        shared_address(ring.tiles);  // of this group's rows, and the columns, in stage 0
+    const std::uint64_t lefts = matrix_descriptor(
+        tiles_at + static_cast<std::uint32_t>(group * Tile::blocks_down * 64 * box_row_bytes), 16, 1024);
+    const std::uint64_t rights = matrix_descriptor(tiles_at + Tile::left_bytes, 16, 1024);
     RingPlace<Tile::stages> at;
     for (int tile = static_cast<int>(blockIdx.x); tile < tiles; tile += static_cast<int>(gridDim.x)) {
         const TilePosition place = tile_position(g, Tile::rows, Tile::columns, tile);
-        const int steps = g.h[place.phase_h].taps * g.w[place.phase_w].taps * blocks;
+        const int steps = g.h[place.phase_h].taps * g.w[place.phase_w].taps * pieces;
         float sum[Tile::blocks_down][Tile::columns / 2] = {};
-        int before = -1;
+        int before = -1, piece = 0;
         for (int step = 0; step < steps; ++step) {
             wait(ring.full + at.stage, at.parity);
-            const std::uint32_t left = shared_address(ring.tiles + at.stage * Tile::stage_bytes);
-            const std::uint32_t right = left + Tile::left_bytes;
+            const std::uint64_t left = moved(lefts, at.stage * Tile::stage_bytes);
+            const std::uint64_t right = moved(rights, at.stage * Tile::stage_bytes);
             begin_products();
-#pragma unroll
-            for (int k = 0; k < box_row_bytes; k += 32)  // 16 channels
-#pragma unroll
-                for (int i = 0; i < Tile::blocks_down; ++i) {
-                    const int row = (group * Tile::blocks_down + i) * 64;
-                    multiply_async<0, 0>(
-                        sum[i],
-                        matrix_descriptor(left + static_cast<std::uint32_t>(row * box_row_bytes + k), 16,
-                                          1024),
-                        matrix_descriptor(right + static_cast<std::uint32_t>(k), 16, 1024));
-                }
+            if constexpr (Tile::shifts) {
+                const int end = piece_end(piece, g.reduced, g.shift_in), first = piece % box_channels;
+                multiply_box<Tile>(left, right, first, first + end - piece, sum);
+                piece = end < g.reduced ? end : 0;
+            } else {
+                multiply_box<Tile>(left, right, 0, box_channels, sum);
+            }
             commit_products();
             wait_products<1>();  // those of the step before are done: its stage is free
             if (before >= 0 && lane == 0) arrive(ring.empty + before);

@@ -8,14 +8,25 @@
 namespace divs::kernels {
 namespace {
 
+template <class Work>
+void launch_work(const Gather& g, const GatherMaps& maps, const Finish<bf16>& finish, int multiprocessors,
+                 bf16* target, cudaStream_t stream) {
+    const int tiles = tiles_of(g, Work::rows, Work::columns);
+    allow_shared(conv_gather_group_kernel<Work>, Work::shared_bytes);
+    launch(dim3(static_cast<unsigned>(tiles < multiprocessors ? tiles : multiprocessors)),
+           dim3(Work::threads), Work::shared_bytes, stream, conv_gather_group_kernel<Work>, g, maps, finish,
+           tiles, target);
+}
+
 template <class Tile>
 void launch_gather(const Gather& g, const GatherMaps& maps, const Finish<bf16>& finish, int multiprocessors,
                    bf16* target, cudaStream_t stream) {
-    const int tiles = tiles_of(g, Tile::rows, Tile::columns);
-    allow_shared(conv_gather_group_kernel<Tile>, Tile::shared_bytes);
-    launch(dim3(static_cast<unsigned>(tiles < multiprocessors ? tiles : multiprocessors)),
-           dim3(Tile::threads), Tile::shared_bytes, stream, conv_gather_group_kernel<Tile>, g, maps, finish,
-           tiles, target);
+    const bool finishes = finish.bias || finish.residual || finish.activation != ConvActivation::none;
+    const auto run = g.shift_in > 0 || g.shift_out > 0 ? finishes ? launch_work<GatherWork<Tile, true, true>>
+                                                                  : launch_work<GatherWork<Tile, true, false>>
+                     : finishes ? launch_work<GatherWork<Tile, false, true>>
+                                                       : launch_work<GatherWork<Tile, false, false>>;
+    run(g, maps, finish, multiprocessors, target, stream);
 }
 
 template <class Tile>
@@ -56,8 +67,8 @@ TileSize group_weight_tile(int variant) {
 }
 
 bool conv_group_takes(const ConvShape& x) {
-    return x.groups == 1 && x.stride_h <= 2 && x.stride_w <= 2 && x.shift % box_channels == 0 &&
-           x.n % x.frames == 0 && axes_fit(forward_gather(x)) && axes_fit(backward_gather(x));
+    return x.groups == 1 && x.stride_h <= 2 && x.stride_w <= 2 && x.shift % 16 == 0 && x.n % x.frames == 0 &&
+           axes_fit(forward_gather(x)) && axes_fit(backward_gather(x));
 }
 
 void conv_gather_group(int variant, const Gather& g, const bf16* source, const bf16* weights,

@@ -15,50 +15,45 @@ constexpr std::size_t oihw_offset(int k, int slot, int c, int slots, int channel
            static_cast<std::size_t>(slot);
 }
 
-inline constexpr int reduce_threads = 256, reduce_slots = 32;  // slots brought together at a time
+inline constexpr int reduce_threads = 256;
 
-// Weights of one slot that a block takes.
-constexpr int reduce_weights(int slots) {
-    return reduce_threads / (slots < 8 ? slots < 4 ? slots < 2 ? 1 : 2 : 4 : 8);
-}
-
-// partial: (splits, groups x group_k, slots, group_c). gradient: (K, C / groups, R, S). Read with channels
-// fastest and written with slots fastest, by way of shared memory, so that both lie together.
-template <class T>
-__global__ void __launch_bounds__(reduce_threads)
+// partial: (splits, groups x group_k, slots, group_c). gradient: (K, C / groups, R, S). A block has `Weights`
+// channels of one row: read with channels fastest and written with slots fastest, by way of shared memory,
+// so that both lie together. Blocks: (rows, parts of a row).
+template <class T, int Weights>
+__global__ void __launch_bounds__(reduce_threads, 4)
     conv_reduce_kernel(const __grid_constant__ WeightGather g, const T* __restrict__ partial, int splits,
                        float* __restrict__ gradient) {
-    __shared__ float sums[reduce_threads / 8 * (reduce_slots + 1)];
+    float* sums = dynamic_shared<float>();  // (Weights, slots)
     const ConvShape& x = g.shape;
     const int slots = x.r * x.s, true_k = x.k / x.groups, true_c = x.c / x.groups;
-    const int rows = x.groups * g.group_k, here = reduce_weights(slots);
-    const int first = static_cast<int>(blockIdx.x) * here, thread = static_cast<int>(threadIdx.x);
-    const std::size_t size = static_cast<std::size_t>(rows) * static_cast<std::size_t>(g.columns);
-    for (int slot0 = 0; slot0 < slots; slot0 += reduce_slots) {
-        const int count = slots - slot0 < reduce_slots ? slots - slot0 : reduce_slots, pitch = count | 1;
-        for (int i = thread; i < here * count; i += reduce_threads) {
-            const int slot = i / here, weight = i - slot * here;
-            const int row = (first + weight) / g.group_c, c = first + weight - row * g.group_c;
-            if (row >= rows) continue;
+    const int row = static_cast<int>(blockIdx.x), group = row / g.group_k, k = row - group * g.group_k;
+    const int c0 = static_cast<int>(blockIdx.y) * Weights, thread = static_cast<int>(threadIdx.x);
+    if (k >= true_k) return;
+    const int weight = thread % Weights, c = c0 + weight;
+    const std::size_t size =
+        static_cast<std::size_t>(x.groups * g.group_k) * static_cast<std::size_t>(g.columns);
+    if (c < true_c)
+        for (int slot = thread / Weights; slot < slots; slot += reduce_threads / Weights) {
             const T* from = partial + static_cast<std::size_t>(row) * static_cast<std::size_t>(g.columns) +
-                            static_cast<std::size_t>((slot0 + slot) * g.group_c + c);
+                            static_cast<std::size_t>(slot * g.group_c + c);
             float sum = 0;
-#pragma unroll 4
-            for (int split = 0; split < splits; ++split)
-                sum += to_float(from[static_cast<std::size_t>(split) * size]);
-            sums[weight * pitch + slot] = sum;
+            int split = 0;
+            for (; split + 4 <= splits; split += 4) {  // four reads in flight, added in order
+                float part[4];
+#pragma unroll
+                for (int i = 0; i < 4; ++i)
+                    part[i] = to_float(from[static_cast<std::size_t>(split + i) * size]);
+#pragma unroll
+                for (int i = 0; i < 4; ++i) sum += part[i];
+            }
+            for (; split < splits; ++split) sum += to_float(from[static_cast<std::size_t>(split) * size]);
+            sums[weight * slots + slot] = sum;
         }
-        __syncthreads();
-        for (int i = thread; i < here * count; i += reduce_threads) {
-            const int weight = i / count, slot = i - weight * count;
-            const int row = (first + weight) / g.group_c, c = first + weight - row * g.group_c;
-            const int group = row / g.group_k, k = row - group * g.group_k;
-            if (row < rows && k < true_k && c < true_c)
-                gradient[oihw_offset(group * true_k + k, slot0 + slot, c, slots, true_c)] =
-                    sums[weight * pitch + slot];
-        }
-        __syncthreads();
-    }
+    __syncthreads();
+    const int count = (true_c - c0 < Weights ? true_c - c0 : Weights) * slots;
+    float* to = gradient + oihw_offset(group * true_k + k, 0, c0, slots, true_c);
+    for (int i = thread; i < count; i += reduce_threads) to[i] = sums[i];
 }
 
 // Packs master weights: krsc or, `transposed`, crsk, as convolution.hpp has them.

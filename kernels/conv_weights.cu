@@ -16,6 +16,17 @@ void launch_weights(const WeightGather& g, const T* input, const T* gradient, in
            gradient, splits, partial);
 }
 
+template <class T, int Weights>
+void launch_reduce(const WeightGather& g, const T* partial, int splits, float* gradient,
+                   cudaStream_t stream) {
+    const int shared = Weights * g.shape.r * g.shape.s * static_cast<int>(sizeof(float));
+    allow_shared(conv_reduce_kernel<T, Weights>, shared);
+    launch(dim3(static_cast<unsigned>(g.shape.groups * g.group_k),
+                static_cast<unsigned>(ceil_div(g.group_c, Weights))),
+           dim3(reduce_threads), static_cast<std::size_t>(shared), stream, conv_reduce_kernel<T, Weights>, g,
+           partial, splits, gradient);
+}
+
 template <class T>
 using Large = WeightTile<T, 128, 128, 2, 4, 3>;
 template <class T>
@@ -43,9 +54,10 @@ void conv_weights(int variant, const WeightGather& g, const T* input, const T* g
 
 template <class T>
 void conv_reduce(const WeightGather& g, const T* partial, int splits, float* gradient, cudaStream_t stream) {
-    const int slots = g.shape.r * g.shape.s, weights = g.shape.groups * g.group_k * g.group_c;
-    launch(dim3(static_cast<unsigned>(ceil_div(weights, reduce_weights(slots)))), dim3(reduce_threads), 0,
-           stream, conv_reduce_kernel<T>, g, partial, splits, gradient);
+    if (g.shape.r * g.shape.s == 1)
+        launch_reduce<T, reduce_threads>(g, partial, splits, gradient, stream);
+    else
+        launch_reduce<T, 32>(g, partial, splits, gradient, stream);
 }
 
 template <class T>

@@ -24,9 +24,9 @@ struct WeightMaps {
     TensorMap gradient, input;
 };
 
-// Columns as this kernel counts them: boxes of 64 channels, those of a tap together.
+// Columns as this kernel counts them: boxes of 64 channels, one for each piece of a tap's channels.
 constexpr int boxes_of_tap(const WeightGather& g) {
-    return ceil_div(g.group_c, box_channels);
+    return pieces_of(g.group_c, g.shape.shift);
 }
 constexpr int boxes_of(const WeightGather& g) {
     return g.shape.r * g.shape.s * boxes_of_tap(g);
@@ -50,11 +50,12 @@ __device__ void copy_weight_tile(const WeightGather& g, const Axis& h, const Axi
         for (int i = 0; i < Tile::right_boxes; ++i, to += Tile::box_bytes) {
             // Beyond the last box any will do: its products are not written.
             const int box = box0 + i < boxes ? box0 + i : boxes - 1, slot = box / per_tap;
-            const int c = (box - slot * per_tap) * box_channels;
+            const int piece = piece_begin(box - slot * per_tap, g.group_c, g.shape.shift);
+            const int c = piece / box_channels * box_channels;
             const int tap_h = slot / g.shape.s, tap_w = slot - tap_h * g.shape.s;
             if (g.shape.shift > 0)
                 load_pixels(to, &maps.input, full, c, x, y, frame - 1, clip, tap_distance(w, tap_w),
-                            tap_distance(h, tap_h), 1 + frame_offset(c, g.shape.shift));
+                            tap_distance(h, tap_h), 1 + frame_offset(piece, g.shape.shift));
             else
                 load_pixels(to, &maps.input, full, c, x, y, first.image, tap_distance(w, tap_w),
                             tap_distance(h, tap_h));
@@ -63,26 +64,52 @@ __device__ void copy_weight_tile(const WeightGather& g, const Axis& h, const Axi
     }
 }
 
+// The sums of 16 rows of a warp. Of a box, only its own piece is written.
+template <class Tile>
+__device__ void write_weight_tile(const WeightGather& g, int row0, int box0,
+                                  const float (&sum)[Tile::columns / 2], float* partial) {
+    const int lane = static_cast<int>(threadIdx.x) % 32, per_tap = boxes_of_tap(g), boxes = boxes_of(g);
+#pragma unroll
+    for (int i = 0; i < Tile::right_boxes; ++i) {
+        if (box0 + i >= boxes) break;
+        const int slot = (box0 + i) / per_tap;
+        const int begin = piece_begin(box0 + i - slot * per_tap, g.group_c, g.shape.shift);
+        const int end = piece_end(begin, g.group_c, g.shape.shift), c0 = begin / box_channels * box_channels;
+#pragma unroll
+        for (int j = 0; j < box_channels / 8; ++j)
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                const Element e = product_element(lane, half * 2);
+                const int row = row0 + e.row, c = c0 + j * 8 + e.column, at = (i * 8 + j) * 4 + half * 2;
+                if (row < g.group_k && c >= begin && c < end)
+                    *reinterpret_cast<float2*>(
+                        partial + static_cast<std::size_t>(row) * static_cast<std::size_t>(g.columns) +
+                        static_cast<std::size_t>(slot * g.group_c + c)) = float2{sum[at], sum[at + 1]};
+            }
+    }
+}
+
 template <class Tile>
 __device__ void compute_weight_tile(const WeightGather& g, const Ring<Tile>& ring, int row0, int box0,
                                     int steps, float* partial) {
-    const int group = static_cast<int>(threadIdx.x) / group_threads - 1;
+    const int group = uniform(static_cast<int>(threadIdx.x) / group_threads - 1);
     const int warp = static_cast<int>(threadIdx.x) / 32 % 4, lane = static_cast<int>(threadIdx.x) % 32;
+    const std::uint32_t tiles_at = shared_address(ring.tiles);
+    const std::uint64_t lefts = matrix_descriptor(
+        tiles_at + static_cast<std::uint32_t>(group * Tile::box_bytes), Tile::box_bytes, 1024);
+    const std::uint64_t rights =
+        matrix_descriptor(tiles_at + Tile::left_boxes * Tile::box_bytes, Tile::box_bytes, 1024);
     RingPlace<Tile::stages> at;
     float sum[Tile::columns / 2] = {};
     int before = -1;
     for (int step = 0; step < steps; ++step) {
         wait(ring.full + at.stage, at.parity);
-        const std::uint32_t stage = shared_address(ring.tiles + at.stage * Tile::stage_bytes);
-        const std::uint32_t left = stage + static_cast<std::uint32_t>(group * Tile::box_bytes);
-        const std::uint32_t right = stage + Tile::left_boxes * Tile::box_bytes;
+        const std::uint64_t left = moved(lefts, at.stage * Tile::stage_bytes);
+        const std::uint64_t right = moved(rights, at.stage * Tile::stage_bytes);
         begin_products();
 #pragma unroll
-        for (int pixel = 0; pixel < Tile::depth; pixel += 16) {
-            const auto k = static_cast<std::uint32_t>(pixel * box_row_bytes);
-            multiply_async<1, 1>(sum, matrix_descriptor(left + k, Tile::box_bytes, 1024),
-                                 matrix_descriptor(right + k, Tile::box_bytes, 1024));
-        }
+        for (int k = 0; k < Tile::depth * box_row_bytes; k += 16 * box_row_bytes)
+            multiply_async<1, 1>(sum, moved(left, k), moved(right, k));
         commit_products();
         wait_products<1>();
         if (before >= 0 && lane == 0) arrive(ring.empty + before);
@@ -90,20 +117,7 @@ __device__ void compute_weight_tile(const WeightGather& g, const Ring<Tile>& rin
         at.advance();
     }
     wait_products<0>();
-    const int per_tap = boxes_of_tap(g), boxes = boxes_of(g);
-#pragma unroll
-    for (int j = 0; j < Tile::columns / 8; ++j)
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const Element e = product_element(lane, half * 2);
-            const int row = row0 + group * 64 + warp * 16 + e.row, box = box0 + j / 8;
-            const int slot = box / per_tap, c = (box - slot * per_tap) * box_channels + j % 8 * 8 + e.column;
-            if (row < g.group_k && box < boxes && c < g.group_c)
-                *reinterpret_cast<float2*>(
-                    partial + static_cast<std::size_t>(row) * static_cast<std::size_t>(g.columns) +
-                    static_cast<std::size_t>(slot * g.group_c + c)) =
-                    float2{sum[j * 4 + half * 2], sum[j * 4 + half * 2 + 1]};
-        }
+    write_weight_tile<Tile>(g, row0 + group * 64 + warp * 16, box0, sum, partial);
 }
 
 // h, w: the axes of the forward gather. partial: (splits, group_k, columns), float32; every element is

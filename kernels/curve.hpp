@@ -9,7 +9,7 @@ enum class Curve { none, relu, relu6 };
 
 __host__ __device__ inline float bend(Curve curve, float x) {
     if (curve == Curve::none) return x;
-    const float positive = x > 0 ? x : x == x ? 0.0F : x;  // a NaN stays one
+    const float positive = x < 0 ? 0.0F : x;  // a NaN stays one
     return curve == Curve::relu6 && positive > 6 ? 6.0F : positive;
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <type_traits>
 
 #include "block.hpp"
 #include "norm.hpp"
@@ -8,7 +9,7 @@ namespace divs::kernels {
 namespace {
 
 constexpr unsigned block = 256;         // threads
-constexpr unsigned blocks_at_once = 3;  // on a multiprocessor: leaves each thread 80 registers
+constexpr unsigned blocks_at_once = 2;  // on a multiprocessor: leaves each thread 128 registers
 constexpr unsigned strip_rows = 32;     // threads that share out the strips of a channel
 
 // Where this thread works: a pack of channels, and every `rows`-th pixel from `first` to `end`.
@@ -28,6 +29,29 @@ __device__ Place place_of(const NormShape& shape) {
     place.rows = blockDim.y;
     place.active = place.channel < shape.pitch;
     return place;
+}
+
+// Visits the pixels of a place, `Together` at a time: first all of them are read (read(element) gives a
+// pack), so that as many reads are in flight, then all are used (use(pack, element)).
+template <int Together, class Read, class Use>
+__device__ void each_pixel(const Place& place, int pitch, const Read& read, const Use& use) {
+    const std::size_t step = place.rows * static_cast<std::size_t>(pitch);
+    const std::size_t end = place.end * static_cast<std::size_t>(pitch);
+    std::size_t at = place.first * static_cast<std::size_t>(pitch) + static_cast<std::size_t>(place.channel);
+    for (; at + (Together - 1) * step < end; at += Together * step) {
+        decltype(read(at)) packs[Together];
+#pragma unroll
+        for (int i = 0; i < Together; ++i) packs[i] = read(at + static_cast<std::size_t>(i) * step);
+#pragma unroll
+        for (int i = 0; i < Together; ++i) use(packs[i], at + static_cast<std::size_t>(i) * step);
+    }
+#pragma unroll 1
+    for (; at < end; at += step) use(read(at), at);
+}
+
+template <class T>
+__device__ Pack<T> read_pack(const T* from) {
+    return *reinterpret_cast<const Pack<T>*>(from);
 }
 
 // Sums two values a channel over the rows of the block, in shared memory, and writes them as the strip's
@@ -67,17 +91,16 @@ __global__ void __launch_bounds__(block, blocks_at_once)
     float centre[N] = {}, sum[N] = {}, squares[N] = {};
     if (place.active) load(x + place.channel, centre);
     if (place.active)
-#pragma unroll 4
-        for (std::size_t p = place.first; p < place.end; p += place.rows) {
-            float value[N];
-            load(x + p * shape.pitch + place.channel, value);
+        each_pixel<8>(
+            place, shape.pitch, [&](std::size_t at) { return read_pack(x + at); },
+            [&](const Pack<T>& pack, std::size_t) {
 #pragma unroll
-            for (int k = 0; k < N; ++k) {
-                const float d = value[k] - centre[k];
-                sum[k] += d;
-                squares[k] += d * d;
-            }
-        }
+                for (int k = 0; k < N; ++k) {
+                    const float d = to_float(pack.value[k]) - centre[k];
+                    sum[k] += d;
+                    squares[k] += d * d;
+                }
+            });
     join_rows(sum, squares, place, shape.pitch, partial);
 }
 
@@ -155,115 +178,108 @@ __global__ void norm_from_running_kernel(NormRunning running, NormShape shape, d
         state.mean[channel] = state.inverse[channel] = 0;
 }
 
-// What the channels of one pack are moved and scaled by.
+// The normalised, scaled and moved value of the channels of a pack is x factor + constant.
 template <int N>
-struct Constants {
-    float mean[N], inverse[N], weight[N], bias[N];
+struct Line {
+    float factor[N], constant[N];
 };
 
 template <int N>
-__device__ void read_constants(const NormState& state, const NormParameters& parameters, int channel,
-                               int channels, Constants<N>& c) {
-    load(state.mean + channel, c.mean);
-    load(state.inverse + channel, c.inverse);
+__device__ void read_line(const NormState& state, const NormParameters& parameters, int channel, int channels,
+                          Line<N>& line) {
+    float mean[N];
+    load(state.mean + channel, mean);
+    load(state.inverse + channel, line.factor);
 #pragma unroll
     for (int k = 0; k < N; ++k) {
-        c.weight[k] = channel + k < channels ? parameters.weight[channel + k] : 0.0F;
-        c.bias[k] = channel + k < channels ? parameters.bias[channel + k] : 0.0F;
+        const bool used = channel + k < channels;
+        line.factor[k] *= used ? parameters.weight[channel + k] : 0.0F;
+        line.constant[k] = (used ? parameters.bias[channel + k] : 0.0F) - mean[k] * line.factor[k];
     }
 }
 
-template <class T, bool Residual>
+template <class T, bool Residual, Curve curve>
 __global__ void __launch_bounds__(block, blocks_at_once)
     norm_apply_kernel(const T* __restrict__ x, const T* __restrict__ residual, NormShape shape,
-                      NormState state, NormParameters parameters, Curve curve, T* __restrict__ y) {
+                      NormState state, NormParameters parameters, T* __restrict__ y) {
     constexpr int N = lanes<T>;
     const Place place = place_of<N>(shape);
     if (!place.active) return;
-    Constants<N> c;
-    read_constants(state, parameters, place.channel, shape.channels, c);
+    Line<N> line;
+    read_line(state, parameters, place.channel, shape.channels, line);
+    struct Packs {
+        Pack<T> x, residual;
+    };
+    each_pixel<Residual ? 4 : 8>(
+        place, shape.pitch,
+        [&](std::size_t at) {
+            Packs packs;
+            packs.x = read_pack(x + at);
+            if constexpr (Residual) packs.residual = read_pack(residual + at);
+            return packs;
+        },
+        [&](const Packs& packs, std::size_t at) {
+            float value[N];
 #pragma unroll
-    for (int k = 0; k < N; ++k) c.weight[k] *= c.inverse[k];
-#pragma unroll 4
-    for (std::size_t p = place.first; p < place.end; p += place.rows) {
-        const std::size_t at = p * shape.pitch + place.channel;
-        float value[N], other[N];
-        load(x + at, value);
-        if (Residual) load(residual + at, other);
-#pragma unroll
-        for (int k = 0; k < N; ++k) {
-            const float normal = (value[k] - c.mean[k]) * c.weight[k] + c.bias[k];
-            value[k] = bend(curve, Residual ? normal + other[k] : normal);
-        }
-        store(value, y + at);
-    }
+            for (int k = 0; k < N; ++k) {
+                value[k] = to_float(packs.x.value[k]) * line.factor[k] + line.constant[k];
+                if constexpr (Residual) value[k] += to_float(packs.residual.value[k]);
+                value[k] = bend(curve, value[k]);
+            }
+            store(value, y + at);
+        });
 }
 
-// What an activation's slope is worked out from: its input, which is made from x again, or its output, where
-// something else was added.
-enum class Slope { one, of_input, of_output };
-
-// What is read of one pixel, and of it the gradient before the activation.
-template <class T, Slope From>
+// What is read of one pixel, and of it the gradient before the activation, whose slope is worked out from the
+// output, or from x again.
+template <class T, Curve curve, bool FromOutput>
 struct GradientPack {
     Pack<T> x, y, dy;
 
+    __device__ GradientPack() = default;
     __device__ GradientPack(const T* all_x, const T* all_y, const T* all_dy, std::size_t at)
-        : x(read(all_x + at)), dy(read(all_dy + at)) {
-        if constexpr (From == Slope::of_output) y = read(all_y + at);
+        : x(read_pack(all_x + at)), dy(read_pack(all_dy + at)) {
+        if constexpr (FromOutput) y = read_pack(all_y + at);
     }
-    // value: x - mean; factor, bias: as in norm_apply_kernel.
-    __device__ float gradient(int k, float value, float factor, float bias, Curve curve) const {
+    __device__ float gradient(int k, const Line<lanes<T>>& line) const {
         const float g = to_float(dy.value[k]);
-        if constexpr (From == Slope::one) return g;
-        if constexpr (From == Slope::of_output) return g * slope(curve, to_float(y.value[k]));
-        return g * slope(curve, value * factor + bias);
+        if constexpr (curve == Curve::none) return g;
+        if constexpr (FromOutput) return g * slope(curve, to_float(y.value[k]));
+        return g * slope(curve, to_float(x.value[k]) * line.factor[k] + line.constant[k]);
     }
-    static __device__ Pack<T> read(const T* from) { return *reinterpret_cast<const Pack<T>*>(from); }
 };
 
-template <int N>
-__device__ void read_factors(const NormState& state, const NormParameters& parameters, int channel,
-                             int channels, float (&mean)[N], float (&factor)[N], float (&bias)[N]) {
-    Constants<N> c;
-    read_constants(state, parameters, channel, channels, c);
-#pragma unroll
-    for (int k = 0; k < N; ++k) {
-        mean[k] = c.mean[k];
-        factor[k] = c.weight[k] * c.inverse[k];
-        bias[k] = c.bias[k];
-    }
-}
-
 // No __restrict__ on what is written: it may be dy.
-template <class T, Slope From>
+template <class T, Curve curve, bool FromOutput>
 __global__ void __launch_bounds__(block, blocks_at_once)
     norm_backward_sums_kernel(const T* __restrict__ x, const T* __restrict__ y, const T* dy, NormShape shape,
-                              NormState state, NormParameters parameters, Curve curve,
-                              float* __restrict__ partial, T* gradient) {
+                              NormState state, NormParameters parameters, float* __restrict__ partial,
+                              T* gradient) {
     constexpr int N = lanes<T>;
+    using Packs = GradientPack<T, curve, FromOutput>;
     const Place place = place_of<N>(shape);
     float sum[N] = {}, products[N] = {};
     if (place.active) {
-        float mean[N], factor[N], bias[N];
-        read_factors(state, parameters, place.channel, shape.channels, mean, factor, bias);
-#pragma unroll 1
-        for (std::size_t p = place.first; p < place.end; p += place.rows) {
-            const std::size_t at = p * shape.pitch + place.channel;
-            const GradientPack<T, From> pack(x, y, dy, at);
-            float g[N];
+        float mean[N], inverse[N];
+        Line<N> line;
+        load(state.mean + place.channel, mean);
+        if constexpr (curve != Curve::none && !FromOutput)
+            read_line(state, parameters, place.channel, shape.channels, line);
+        each_pixel<FromOutput ? 2 : 3>(
+            place, shape.pitch, [&](std::size_t at) { return Packs(x, y, dy, at); },
+            [&](const Packs& pack, std::size_t at) {
+                float g[N];
 #pragma unroll
-            for (int k = 0; k < N; ++k) {
-                const float value = to_float(pack.x.value[k]) - mean[k];
-                g[k] = pack.gradient(k, value, factor[k], bias[k], curve);
-                sum[k] += g[k];
-                products[k] += g[k] * value;
-            }
-            if (gradient) store(g, gradient + at);
-        }
-        load(state.inverse + place.channel, factor);
+                for (int k = 0; k < N; ++k) {
+                    g[k] = pack.gradient(k, line);
+                    sum[k] += g[k];
+                    products[k] += g[k] * (to_float(pack.x.value[k]) - mean[k]);
+                }
+                if (gradient) store(g, gradient + at);
+            });
+        load(state.inverse + place.channel, inverse);
 #pragma unroll
-        for (int k = 0; k < N; ++k) products[k] *= factor[k];
+        for (int k = 0; k < N; ++k) products[k] *= inverse[k];
     }
     join_rows(sum, products, place, shape.pitch, partial);
 }
@@ -281,43 +297,51 @@ __global__ void norm_join_backward_kernel(const float* __restrict__ partial, Nor
     if (weight_gradient) weight_gradient[channel] = static_cast<float>(products);
 }
 
-// factor (g - (sum_g + normalised x sum_gx) / count), as a line in g and x - mean.
-template <class T, Slope From>
+// factor (g - (sum_g + normalised x sum_gx) / count), as a line in g and x.
+template <class T, Curve curve, bool FromOutput>
 __global__ void __launch_bounds__(block, blocks_at_once)
     norm_backward_kernel(const T* __restrict__ x, const T* __restrict__ y, const T* dy, NormShape shape,
-                         NormState state, NormParameters parameters, Curve curve,
-                         const double* __restrict__ sums, const double* __restrict__ count, T* dx) {
+                         NormState state, NormParameters parameters, const double* __restrict__ sums,
+                         const double* __restrict__ count, T* dx) {
     constexpr int N = lanes<T>;
+    using Packs = GradientPack<T, curve, FromOutput>;
     const Place place = place_of<N>(shape);
     if (!place.active) return;
-    float mean[N], factor[N], bias[N], by_value[N], constant[N];
-    read_factors(state, parameters, place.channel, shape.channels, mean, factor, bias);
-    load(state.inverse + place.channel, by_value);
-    const double share = 1 / *count;
-#pragma unroll
-    for (int k = 0; k < N; ++k) {
-        const int c = place.channel + k;
-        const bool used = c < shape.channels;
-        constant[k] = used ? -factor[k] * static_cast<float>(sums[c] * share) : 0.0F;
-        by_value[k] *= used ? -factor[k] * static_cast<float>(sums[shape.channels + c] * share) : 0.0F;
-    }
-#pragma unroll 1
-    for (std::size_t p = place.first; p < place.end; p += place.rows) {
-        const std::size_t at = p * shape.pitch + place.channel;
-        const GradientPack<T, From> pack(x, y, dy, at);
-        float to[N];
+    Line<N> line;
+    read_line(state, parameters, place.channel, shape.channels, line);
+    float by_x[N], constant[N];
+    {
+        float mean[N];
+        load(state.mean + place.channel, mean);
+        load(state.inverse + place.channel, by_x);
+        const double share = 1 / *count;
 #pragma unroll
         for (int k = 0; k < N; ++k) {
-            const float value = to_float(pack.x.value[k]) - mean[k];
-            const float g = pack.gradient(k, value, factor[k], bias[k], curve);
-            to[k] = factor[k] * g + (by_value[k] * value + constant[k]);
+            const int c = place.channel + k;
+            const bool used = c < shape.channels;
+            by_x[k] *= used ? -line.factor[k] * static_cast<float>(sums[shape.channels + c] * share) : 0.0F;
+            constant[k] =
+                (used ? -line.factor[k] * static_cast<float>(sums[c] * share) : 0.0F) - by_x[k] * mean[k];
         }
-        store(to, dx + at);
     }
+    each_pixel<4>(
+        place, shape.pitch, [&](std::size_t at) { return Packs(x, y, dy, at); },
+        [&](const Packs& pack, std::size_t at) {
+            float to[N];
+#pragma unroll
+            for (int k = 0; k < N; ++k)
+                to[k] = line.factor[k] * pack.gradient(k, line) +
+                        (by_x[k] * to_float(pack.x.value[k]) + constant[k]);
+            store(to, dx + at);
+        });
 }
 
-Slope slope_of(Curve curve, bool from_output) {
-    return curve == Curve::none ? Slope::one : from_output ? Slope::of_output : Slope::of_input;
+// Calls work(constant) with the curve as a type's value.
+template <class Work>
+void with_curve(Curve curve, const Work& work) {
+    if (curve == Curve::none) return work(std::integral_constant<Curve, Curve::none>{});
+    if (curve == Curve::relu) return work(std::integral_constant<Curve, Curve::relu>{});
+    work(std::integral_constant<Curve, Curve::relu6>{});
 }
 
 dim3 grid_of(const NormGrid& grid) {
@@ -342,10 +366,10 @@ NormGrid norm_grid(const NormShape& shape, int pack_lanes, int multiprocessors) 
     while (grid.packs_a_block < packs && grid.packs_a_block < 32) grid.packs_a_block *= 2;
     grid.rows_a_block = block / grid.packs_a_block;
     grid.column_blocks = (packs + grid.packs_a_block - 1) / grid.packs_a_block;
-    // One round of blocks, each with at least four pixels a thread.
+    // One round of blocks, each with at least eight pixels a thread.
     const std::size_t wanted =
         static_cast<std::size_t>(multiprocessors) * blocks_at_once / grid.column_blocks;
-    const std::size_t most = shape.pixels / (grid.rows_a_block * std::size_t{4});
+    const std::size_t most = shape.pixels / (grid.rows_a_block * std::size_t{8});
     grid.strips = static_cast<unsigned>(std::clamp<std::size_t>(std::min(wanted, most), 1, 1024));
     return grid;
 }
@@ -378,9 +402,12 @@ template <class T>
 void norm_apply(const T* x, const T* residual, const NormShape& shape, const NormGrid& grid,
                 const NormState& state, const NormParameters& parameters, Curve curve, T* y,
                 cudaStream_t stream) {
-    launch(grid_of(grid), block_of(grid), 0, stream,
-           residual ? norm_apply_kernel<T, true> : norm_apply_kernel<T, false>, x, residual, shape, state,
-           parameters, curve, y);
+    with_curve(curve, [&](auto constant) {
+        launch(grid_of(grid), block_of(grid), 0, stream,
+               residual ? norm_apply_kernel<T, true, constant.value>
+                        : norm_apply_kernel<T, false, constant.value>,
+               x, residual, shape, state, parameters, y);
+    });
 }
 
 template <class T>
@@ -388,12 +415,12 @@ void norm_backward_sums(const T* x, const T* y, const T* dy, const NormShape& sh
                         const NormState& state, const NormParameters& parameters, Curve curve, float* partial,
                         double* sums, float* weight_gradient, float* bias_gradient, T* gradient,
                         cudaStream_t stream) {
-    const Slope from = slope_of(curve, y != nullptr);
-    launch(grid_of(grid), block_of(grid), shared_of<T>(), stream,
-           from == Slope::one        ? norm_backward_sums_kernel<T, Slope::one>
-           : from == Slope::of_input ? norm_backward_sums_kernel<T, Slope::of_input>
-                                     : norm_backward_sums_kernel<T, Slope::of_output>,
-           x, y, dy, shape, state, parameters, curve, partial, gradient);
+    with_curve(curve, [&](auto constant) {
+        launch(grid_of(grid), block_of(grid), shared_of<T>(), stream,
+               y ? norm_backward_sums_kernel<T, constant.value, true>
+                 : norm_backward_sums_kernel<T, constant.value, false>,
+               x, y, dy, shape, state, parameters, partial, gradient);
+    });
     launch(channel_blocks(shape.pitch), dim3(32, strip_rows), 0, stream, norm_join_backward_kernel, partial,
            shape, grid.strips, sums, weight_gradient, bias_gradient);
 }
@@ -402,12 +429,12 @@ template <class T>
 void norm_backward(const T* x, const T* y, const T* dy, const NormShape& shape, const NormGrid& grid,
                    const NormState& state, const NormParameters& parameters, Curve curve, const double* sums,
                    const double* count, T* dx, cudaStream_t stream) {
-    const Slope from = slope_of(curve, y != nullptr);
-    launch(grid_of(grid), block_of(grid), 0, stream,
-           from == Slope::one        ? norm_backward_kernel<T, Slope::one>
-           : from == Slope::of_input ? norm_backward_kernel<T, Slope::of_input>
-                                     : norm_backward_kernel<T, Slope::of_output>,
-           x, y, dy, shape, state, parameters, curve, sums, count, dx);
+    with_curve(curve, [&](auto constant) {
+        launch(grid_of(grid), block_of(grid), 0, stream,
+               y ? norm_backward_kernel<T, constant.value, true>
+                 : norm_backward_kernel<T, constant.value, false>,
+               x, y, dy, shape, state, parameters, sums, count, dx);
+    });
 }
 
 #define DIVS_NORM(T)                                                                                     \

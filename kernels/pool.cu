@@ -1,5 +1,6 @@
 // Each thread makes one pack of channels of one output pixel; backward, of one input pixel, which gathers
-// from the windows that it lies in, so that nothing is added atomically and results repeat.
+// from the windows that it lies in, so that nothing is added atomically and results repeat. Where there is
+// work enough, it does so for several images: places are looked up once for all of them.
 #include "block.hpp"
 #include "pool.hpp"
 #include "vector.hpp"
@@ -7,23 +8,22 @@
 namespace divs::kernels {
 namespace {
 
-constexpr int block = 256;  // threads; four blocks a multiprocessor leave each thread 64 registers
+constexpr int block = 256;          // threads; three blocks a multiprocessor leave each thread 80 registers
+constexpr int images_together = 2;  // that a thread makes its pack of
 
-// One pack of one pixel of an image.
+// One pack of one pixel of `images` images from `image` on.
 struct Spot {
-    int image, row, column, channel;
-    std::size_t at;  // element of the tensor
+    int image, images, row, column, channel;
 };
 
-// A block of threads has a part of one row of one image of h x w, so that only small numbers are divided.
-template <int N>
-__device__ bool spot_of(int h, int w, int pitch, Spot& spot) {
-    const unsigned packs = static_cast<unsigned>(pitch / N), within = blockIdx.y * blockDim.x + threadIdx.x;
+// Blocks: (images, rows, parts of a row).
+template <int N, int Together>
+__device__ bool spot_of(int images, int w, int pitch, Spot& spot) {
+    const unsigned packs = static_cast<unsigned>(pitch / N), within = blockIdx.z * blockDim.x + threadIdx.x;
     if (within >= static_cast<unsigned>(w) * packs) return false;
-    const auto height = static_cast<unsigned>(h);
-    spot.at = (static_cast<std::size_t>(blockIdx.x) * static_cast<unsigned>(w) * packs + within) * N;
-    spot.image = static_cast<int>(blockIdx.x / height);
-    spot.row = static_cast<int>(blockIdx.x % height);
+    spot.image = static_cast<int>(blockIdx.x) * Together;
+    spot.images = images - spot.image < Together ? images - spot.image : Together;
+    spot.row = static_cast<int>(blockIdx.y);
     spot.column = static_cast<int>(within / packs);
     spot.channel = static_cast<int>(within % packs) * N;
     return true;
@@ -37,143 +37,181 @@ __device__ std::size_t element(int image, int h, int w, int pitch, int row, int 
 template <class Visit>
 __device__ void each(Range rows, Range columns, const Visit& visit) {
     int h = rows.begin, w = columns.begin;
-#pragma unroll 2
+#pragma unroll 1
     for (int left = (rows.end - rows.begin) * (columns.end - columns.begin); left > 0; --left) {
         visit(h, w);
         if (++w == columns.end) w = columns.begin, ++h;
     }
 }
 
-template <class T>
-__global__ void __launch_bounds__(block, 4)
+// A pack of several images, `pitch` elements apart; behind the last image the first again.
+template <class P, class T, int Together>
+__device__ void read_packs(const T* from, std::size_t pitch, int images, P (&packs)[Together]) {
+#pragma unroll
+    for (int i = 0; i < Together; ++i)
+        packs[i] = *reinterpret_cast<const P*>(from + (i < images ? i * pitch : 0));
+}
+
+template <class T, int Together>
+__global__ void __launch_bounds__(block, 3)
     max_kernel(const T* __restrict__ x, PoolShape s, T* __restrict__ y, std::uint16_t* __restrict__ chosen) {
     constexpr int N = lanes<T>;
     Spot spot;
-    if (!spot_of<N>(s.out_h, s.out_w, s.pitch, spot)) return;
-    const Range rows = s.rows[spot.row], columns = s.columns[spot.column];
-    float best[N] = {};
-    Pack<std::uint16_t, N> which{};
+    if (!spot_of<N, Together>(s.images, s.out_w, s.pitch, spot)) return;
+    const std::size_t in = element(1, s.in_h, s.in_w, s.pitch, 0, 0, 0),
+                      out = element(1, s.out_h, s.out_w, s.pitch, 0, 0, 0);
+    float best[Together][N] = {};
+    Pack<std::uint16_t, N> which[Together] = {};
     int number = 0;
-    each(rows, columns, [&](int h, int w) {
-        float value[N];
-        load(x + element(spot.image, s.in_h, s.in_w, s.pitch, h, w, spot.channel), value);
+    each(s.rows[spot.row], s.columns[spot.column], [&](int h, int w) {
+        Pack<T> packs[Together];
+        read_packs(x + element(spot.image, s.in_h, s.in_w, s.pitch, h, w, spot.channel), in, spot.images,
+                   packs);
 #pragma unroll
-        for (int k = 0; k < N; ++k)
-            if (number == 0 || value[k] > best[k] || value[k] != value[k]) {
-                best[k] = value[k];
-                which.value[k] = static_cast<std::uint16_t>(number);
-            }
+        for (int i = 0; i < Together; ++i)
+#pragma unroll
+            for (int k = 0; k < N; ++k)
+                if (const float value = to_float(packs[i].value[k]);
+                    number == 0 || value > best[i][k] || value != value) {
+                    best[i][k] = value;
+                    which[i].value[k] = static_cast<std::uint16_t>(number);
+                }
         ++number;
     });
-    store(best, y + spot.at);
-    if (chosen) *reinterpret_cast<Pack<std::uint16_t, N>*>(chosen + spot.at) = which;
+    const std::size_t at =
+        element(spot.image, s.out_h, s.out_w, s.pitch, spot.row, spot.column, spot.channel);
+#pragma unroll
+    for (int i = 0; i < Together; ++i) {
+        if (i >= spot.images) break;
+        store(best[i], y + at + i * out);
+        if (chosen) *reinterpret_cast<Pack<std::uint16_t, N>*>(chosen + at + i * out) = which[i];
+    }
 }
 
-template <class T>
-__global__ void __launch_bounds__(block)
+template <class T, int Together>
+__global__ void __launch_bounds__(block, 3)
     max_backward_kernel(const T* __restrict__ dy, const std::uint16_t* __restrict__ chosen, PoolShape s,
                         T* __restrict__ dx) {
     constexpr int N = lanes<T>;
     Spot spot;
-    if (!spot_of<N>(s.in_h, s.in_w, s.pitch, spot)) return;
-    const Range readers = s.row_readers[spot.row], across = s.column_readers[spot.column];
-    float sum[N] = {};
-    each(readers, across, [&](int oh, int ow) {
+    if (!spot_of<N, Together>(s.images, s.in_w, s.pitch, spot)) return;
+    const std::size_t in = element(1, s.in_h, s.in_w, s.pitch, 0, 0, 0),
+                      out = element(1, s.out_h, s.out_w, s.pitch, 0, 0, 0);
+    float sum[Together][N] = {};
+    each(s.row_readers[spot.row], s.column_readers[spot.column], [&](int oh, int ow) {
         const Range rows = s.rows[oh], columns = s.columns[ow];
         const int number =
             (spot.row - rows.begin) * (columns.end - columns.begin) + spot.column - columns.begin;
         const std::size_t at = element(spot.image, s.out_h, s.out_w, s.pitch, oh, ow, spot.channel);
-        const auto which = *reinterpret_cast<const Pack<std::uint16_t, N>*>(chosen + at);
-        float g[N];
-        load(dy + at, g);
+        Pack<std::uint16_t, N> which[Together];
+        Pack<T> g[Together];
+        read_packs(chosen + at, out, spot.images, which);
+        read_packs(dy + at, out, spot.images, g);
 #pragma unroll
-        for (int k = 0; k < N; ++k) sum[k] += which.value[k] == number ? g[k] : 0.0F;
+        for (int i = 0; i < Together; ++i)
+#pragma unroll
+            for (int k = 0; k < N; ++k)
+                sum[i][k] += which[i].value[k] == number ? to_float(g[i].value[k]) : 0.0F;
     });
-    store(sum, dx + spot.at);
+    const std::size_t at = element(spot.image, s.in_h, s.in_w, s.pitch, spot.row, spot.column, spot.channel);
+#pragma unroll
+    for (int i = 0; i < Together; ++i)
+        if (i < spot.images) store(sum[i], dx + at + i * in);
 }
 
-template <class T>
-__global__ void __launch_bounds__(block)
+// Adds a pack of several images, `pitch` elements apart, times `share`.
+template <class T, int Together>
+__device__ void add_packs(const T* from, std::size_t pitch, int images, float share,
+                          float (&sum)[Together][lanes<T>]) {
+    Pack<T> packs[Together];
+    read_packs(from, pitch, images, packs);
+#pragma unroll
+    for (int i = 0; i < Together; ++i)
+#pragma unroll
+        for (int k = 0; k < lanes<T>; ++k) sum[i][k] += to_float(packs[i].value[k]) * share;
+}
+
+__device__ inline float share_of(const Range& rows, const Range& columns) {
+    return 1.0F / static_cast<float>((rows.end - rows.begin) * (columns.end - columns.begin));
+}
+
+template <class T, int Together>
+__global__ void __launch_bounds__(block, 3)
     average_kernel(const T* __restrict__ x, PoolShape s, T* __restrict__ y) {
-    constexpr int N = lanes<T>;
     Spot spot;
-    if (!spot_of<N>(s.out_h, s.out_w, s.pitch, spot)) return;
+    if (!spot_of<lanes<T>, Together>(s.images, s.out_w, s.pitch, spot)) return;
+    const std::size_t in = element(1, s.in_h, s.in_w, s.pitch, 0, 0, 0),
+                      out = element(1, s.out_h, s.out_w, s.pitch, 0, 0, 0);
     const Range rows = s.rows[spot.row], columns = s.columns[spot.column];
-    float sum[N] = {};
+    float sum[Together][lanes<T>] = {};
     each(rows, columns, [&](int h, int w) {
-        float value[N];
-        load(x + element(spot.image, s.in_h, s.in_w, s.pitch, h, w, spot.channel), value);
-#pragma unroll
-        for (int k = 0; k < N; ++k) sum[k] += value[k];
+        add_packs<T>(x + element(spot.image, s.in_h, s.in_w, s.pitch, h, w, spot.channel), in, spot.images,
+                     1.0F, sum);
     });
-    const float size = static_cast<float>((rows.end - rows.begin) * (columns.end - columns.begin));
+    const float share = share_of(rows, columns);
+    T* to = y + element(spot.image, s.out_h, s.out_w, s.pitch, spot.row, spot.column, spot.channel);
 #pragma unroll
-    for (int k = 0; k < N; ++k) sum[k] /= size;
-    store(sum, y + spot.at);
+    for (int i = 0; i < Together; ++i) {
+#pragma unroll
+        for (float& v : sum[i]) v *= share;
+        if (i < spot.images) store(sum[i], to + i * out);
+    }
 }
 
-template <class T>
-__global__ void __launch_bounds__(block)
+template <class T, int Together>
+__global__ void __launch_bounds__(block, 3)
     average_backward_kernel(const T* __restrict__ dy, PoolShape s, T* __restrict__ dx) {
-    constexpr int N = lanes<T>;
     Spot spot;
-    if (!spot_of<N>(s.in_h, s.in_w, s.pitch, spot)) return;
-    const Range readers = s.row_readers[spot.row], across = s.column_readers[spot.column];
-    float sum[N] = {};
-    each(readers, across, [&](int oh, int ow) {
-        const Range rows = s.rows[oh], columns = s.columns[ow];
-        const float share =
-            1.0F / static_cast<float>((rows.end - rows.begin) * (columns.end - columns.begin));
-        float g[N];
-        load(dy + element(spot.image, s.out_h, s.out_w, s.pitch, oh, ow, spot.channel), g);
-#pragma unroll
-        for (int k = 0; k < N; ++k) sum[k] += g[k] * share;
+    if (!spot_of<lanes<T>, Together>(s.images, s.in_w, s.pitch, spot)) return;
+    const std::size_t in = element(1, s.in_h, s.in_w, s.pitch, 0, 0, 0),
+                      out = element(1, s.out_h, s.out_w, s.pitch, 0, 0, 0);
+    float sum[Together][lanes<T>] = {};
+    each(s.row_readers[spot.row], s.column_readers[spot.column], [&](int oh, int ow) {
+        add_packs<T>(dy + element(spot.image, s.out_h, s.out_w, s.pitch, oh, ow, spot.channel), out,
+                     spot.images, share_of(s.rows[oh], s.columns[ow]), sum);
     });
-    store(sum, dx + spot.at);
+    T* to = dx + element(spot.image, s.in_h, s.in_w, s.pitch, spot.row, spot.column, spot.channel);
+#pragma unroll
+    for (int i = 0; i < Together; ++i)
+        if (i < spot.images) store(sum[i], to + i * in);
 }
 
-struct Launch {
-    dim3 grid, threads;
-};
-template <class T>
-Launch launch_for(int images, int h, int w, int pitch) {
-    const unsigned packs = static_cast<unsigned>(w) * static_cast<unsigned>(pitch / lanes<T>);
-    const unsigned threads = packs < block ? (packs + 31) / 32 * 32 : block;
-    return {dim3(static_cast<unsigned>(images) * static_cast<unsigned>(h),
-                 blocks_for(packs, static_cast<int>(threads))),
-            dim3(threads)};
-}
-template <class T>
-Launch over_output(const PoolShape& s) {
-    return launch_for<T>(s.images, s.out_h, s.out_w, s.pitch);
-}
-template <class T>
-Launch over_input(const PoolShape& s) {
-    return launch_for<T>(s.images, s.in_h, s.in_w, s.pitch);
+// Runs one of two instances of a kernel over all pixels of images of h x w: for several images a thread, or
+// for one where that leaves too few blocks.
+template <class T, class Kernel, class... Arguments>
+void run(Kernel several, Kernel one, int images, int h, int w, int pitch, cudaStream_t stream,
+         Arguments... arguments) {
+    const auto packs = static_cast<std::size_t>(w) * static_cast<std::size_t>(pitch / lanes<T>);
+    const auto threads = static_cast<int>(packs < block ? (packs + 31) / 32 * 32 : block);
+    const unsigned parts = blocks_for(packs, threads), rows = static_cast<unsigned>(h);
+    const unsigned groups = blocks_for(static_cast<std::size_t>(images), images_together);
+    const bool enough = static_cast<std::size_t>(groups) * rows * parts >= 1024;
+    launch(dim3(enough ? groups : static_cast<unsigned>(images), rows, parts),
+           dim3(static_cast<unsigned>(threads)), 0, stream, enough ? several : one, arguments...);
 }
 
 }  // namespace
 
 template <class T>
 void max_pool(const T* x, const PoolShape& shape, T* y, std::uint16_t* chosen, cudaStream_t stream) {
-    const Launch all = over_output<T>(shape);
-    launch(all.grid, all.threads, 0, stream, max_kernel<T>, x, shape, y, chosen);
+    run<T>(max_kernel<T, images_together>, max_kernel<T, 1>, shape.images, shape.out_h, shape.out_w,
+           shape.pitch, stream, x, shape, y, chosen);
 }
 template <class T>
 void max_pool_backward(const T* dy, const std::uint16_t* chosen, const PoolShape& shape, T* dx,
                        cudaStream_t stream) {
-    const Launch all = over_input<T>(shape);
-    launch(all.grid, all.threads, 0, stream, max_backward_kernel<T>, dy, chosen, shape, dx);
+    run<T>(max_backward_kernel<T, images_together>, max_backward_kernel<T, 1>, shape.images, shape.in_h,
+           shape.in_w, shape.pitch, stream, dy, chosen, shape, dx);
 }
 template <class T>
 void average_pool(const T* x, const PoolShape& shape, T* y, cudaStream_t stream) {
-    const Launch all = over_output<T>(shape);
-    launch(all.grid, all.threads, 0, stream, average_kernel<T>, x, shape, y);
+    run<T>(average_kernel<T, images_together>, average_kernel<T, 1>, shape.images, shape.out_h, shape.out_w,
+           shape.pitch, stream, x, shape, y);
 }
 template <class T>
 void average_pool_backward(const T* dy, const PoolShape& shape, T* dx, cudaStream_t stream) {
-    const Launch all = over_input<T>(shape);
-    launch(all.grid, all.threads, 0, stream, average_backward_kernel<T>, dy, shape, dx);
+    run<T>(average_backward_kernel<T, images_together>, average_backward_kernel<T, 1>, shape.images,
+           shape.in_h, shape.in_w, shape.pitch, stream, dy, shape, dx);
 }
 
 #define DIVS_POOL(T)                                                                                     \

@@ -34,6 +34,10 @@ TEST_CASE("convolutions by wgmma agree with the oracle") {
 TEST_CASE("convolutions by wgmma shift channels in time") {
     check_all_directions({"a 3x3", with_shift(conv_shape(6, 5, 4, 192, 16, 3, 1, 1), 3, 64)}, 2, 0, 1);
     check_all_directions({"a 1x1", with_shift(conv_shape(4, 5, 6, 192, 72, 1), 2, 64)}, 1, 1, 2);
+    check_all_directions({"half a box", with_shift(conv_shape(4, 5, 6, 256, 64, 1), 2, 32)}, 2, 1, 2);
+    check_all_directions({"quarters of a box", with_shift(conv_shape(6, 5, 4, 128, 72, 3, 1, 1), 3, 16)}, 1,
+                         0, 1);
+    check_all_directions({"across boxes", with_shift(conv_shape(4, 6, 5, 192, 64, 1), 2, 48)}, 1, 2, 2);
 }
 
 TEST_CASE("convolutions by wgmma agree with the oracle in all tile sizes and thread orders") {
