@@ -11,7 +11,7 @@
 namespace divs::kernels {
 
 inline constexpr int gather_variants = 3, weight_variants = 2;              // mma.sync
-inline constexpr int group_gather_variants = 4, group_weight_variants = 3;  // wgmma, bf16 only
+inline constexpr int group_gather_variants = 4, group_weight_variants = 4;  // wgmma, bf16 only
 struct TileSize {
     int rows, columns;
 };
@@ -19,6 +19,7 @@ TileSize gather_tile(int variant);
 TileSize weight_tile(int variant);
 TileSize group_gather_tile(int variant);
 TileSize group_weight_tile(int variant);
+int group_weight_shares(int variant);  // conv_weights_group() wants a multiple of so many splits
 
 // Forward and backward-data: tensor cores (float: TF32 products), and plain float32 arithmetic.
 template <class T>

@@ -47,6 +47,13 @@ constexpr int lowest_tap(const Axis& a) {
 constexpr int tap_distance(const Axis& a, int tap) {
     return a.first + tap * a.pitch - lowest_tap(a);
 }
+// Distances of an axis' taps one after the other: those of the first, and from each to the next.
+struct Distances {
+    int first = 0, step = 0;
+};
+constexpr Distances distances(const Axis& a) {
+    return {tap_distance(a, 0), a.pitch};
+}
 // The last position, counted from the source's last element, as the engine wants it.
 constexpr int upper_corner(const Axis& a) {
     return lowest_tap(a) + (a.positions - 1) * a.step + 1 - a.source;

@@ -16,7 +16,7 @@ inline constexpr int group_threads = 128, computing_groups = 2;
 template <int Rows, int Columns, int Stages>
 struct GroupTile {
     static constexpr int rows = Rows, columns = Columns, stages = Stages;
-    static constexpr int threads = group_threads * (1 + computing_groups);
+    static constexpr int threads = group_threads * (1 + computing_groups), readers = 4 * computing_groups;
     static constexpr int blocks_down = Rows / (64 * computing_groups);  // products of 64 rows, a warpgroup
     static constexpr int left_bytes = Rows * box_row_bytes, right_bytes = Columns * box_row_bytes;
     static constexpr int stage_bytes = left_bytes + right_bytes;
@@ -64,12 +64,18 @@ struct Ring {
         if (threadIdx.x == 0) {
             for (int i = 0; i < Tile::stages; ++i) {
                 start_barrier(full + i, 1);
-                start_barrier(empty + i, 4 * computing_groups);  // a lane of each computing warp
+                start_barrier(empty + i, Tile::readers);  // a lane of each warp that uses a stage
             }
             publish_barriers();
         }
         __syncthreads();
     }
+};
+
+// What a kernel has to do besides adding up products: shift channels in time, and more than write the sums.
+template <class Tile, bool Shift, bool More>
+struct GatherWork : Tile {
+    static constexpr bool shifts = Shift, finishes = More;
 };
 
 // The copying thread: all stages of all tiles of this block.
@@ -83,34 +89,31 @@ __device__ void copy_gather_tiles(const Gather& g, const GatherMaps& maps, const
         const TensorMap* source = maps.source + place.phase_h * g.phases_w + place.phase_w;
         const Pixel first = pixel_of(h, w, place.row0);
         const int y = lowest_tap(h) + first.y * h.step, x = lowest_tap(w) + first.x * w.step;
-        const int clip = first.image / g.frames, frame = first.image - clip * g.frames;
-        for (int i = 0; i < h.taps; ++i)
-            for (int j = 0; j < w.taps; ++j) {
-                const int slot = (h.slot + i * h.slot_step) * g.slots_w + w.slot + j * w.slot_step;
-                for (int piece = 0; piece < g.reduced; piece = piece_end(piece, g.reduced, g.shift_in)) {
-                    const int c = piece / box_channels * box_channels;
+        const int clip = Tile::shifts ? first.image / g.frames : 0, frame = first.image - clip * g.frames;
+        const Distances down = distances(h), across = distances(w);
+        const int columns_end = w.taps, rows_end = h.taps;
+        int slot_h = h.slot * g.slots_w + w.slot, distance_h = down.first;
+        for (int i = 0; i < rows_end; ++i, slot_h += h.slot_step * g.slots_w, distance_h += down.step) {
+            int slot = slot_h, distance_w = across.first;
+            for (int j = 0; j < columns_end; ++j, slot += w.slot_step, distance_w += across.step)
+                for (int piece = 0; piece < g.reduced;) {
+                    const int c = Tile::shifts ? piece / box_channels * box_channels : piece;
                     char* to = ring.tiles + at.stage * Tile::stage_bytes;
                     Barrier* full = ring.full + at.stage;
                     wait(ring.empty + at.stage, at.parity ^ 1);  // the first round finds stages empty
                     arrive_expecting(full, Tile::stage_bytes);
-                    if (g.shift_in > 0)
-                        load_pixels(to, source, full, c, x, y, frame - 1, clip, tap_distance(w, j),
-                                    tap_distance(h, i), 1 + frame_offset(piece, g.shift_in));
+                    if (Tile::shifts && g.shift_in > 0)
+                        load_pixels(to, source, full, c, x, y, frame - 1, clip, distance_w, distance_h,
+                                    1 + frame_offset(piece, g.shift_in));
                     else
-                        load_pixels(to, source, full, c, x, y, first.image, tap_distance(w, j),
-                                    tap_distance(h, i));
+                        load_pixels(to, source, full, c, x, y, first.image, distance_w, distance_h);
                     load_box(to + Tile::left_bytes, &maps.weights, full, c, slot, place.column0);
+                    piece = Tile::shifts ? piece_end(piece, g.reduced, g.shift_in) : piece + box_channels;
                     at.advance();
                 }
-            }
+        }
     }
 }
-
-// What a kernel has to do besides adding up products: shift channels in time, and more than write the sums.
-template <class Tile, bool Shift, bool More>
-struct GatherWork : Tile {
-    static constexpr bool shifts = Shift, finishes = More;
-};
 
 // Writes the sums of 16 rows of one warp, a slice at a time, by way of the warp's own shared memory: a pack
 // of a row for each lane, and the same rows and columns of all slices, so that places are looked up once.
@@ -230,7 +233,8 @@ __global__ void __launch_bounds__(Tile::threads, 1)
     ring.start();
     if (threadIdx.x < group_threads) {
         give_registers<40>();
-        if (threadIdx.x == 0) copy_gather_tiles(g, maps, ring, tiles);
+        if (uniform(static_cast<int>(threadIdx.x) / 32) == 0 && elected())
+            copy_gather_tiles(g, maps, ring, tiles);
     } else {
         take_registers<232>();
         compute_gather_tiles(g, finish, ring, tiles, target);

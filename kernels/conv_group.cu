@@ -34,12 +34,13 @@ void launch_weights(const WeightGather& g, const Axis& h, const Axis& w, const W
                     float* partial, cudaStream_t stream) {
     const int tiles = ceil_div(g.group_k, Tile::rows) * ceil_div(boxes_of(g), Tile::right_boxes);
     allow_shared(conv_weights_group_kernel<Tile>, Tile::shared_bytes);
-    launch(dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(splits)), dim3(Tile::threads),
-           Tile::shared_bytes, stream, conv_weights_group_kernel<Tile>, g, h, w, maps, splits, partial);
+    launch(dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(splits / Tile::shares)),
+           dim3(Tile::threads), Tile::shared_bytes, stream, conv_weights_group_kernel<Tile>, g, h, w, maps,
+           splits / Tile::shares, partial);
 }
 
 constexpr TileSize gather_tiles[] = {{128, 256}, {128, 128}, {128, 64}, {256, 128}};
-constexpr TileSize weight_tiles[] = {{128, 128}, {128, 256}, {128, 64}};
+constexpr TileSize weight_tiles[] = {{128, 128}, {128, 256}, {128, 64}, {64, 192}};
 static_assert(std::size(gather_tiles) == group_gather_variants &&
               std::size(weight_tiles) == group_weight_variants);
 
@@ -64,6 +65,9 @@ TileSize group_gather_tile(int variant) {
 }
 TileSize group_weight_tile(int variant) {
     return weight_tiles[variant];
+}
+int group_weight_shares(int variant) {
+    return weight_tiles[variant].rows == 64 ? computing_groups : 1;
 }
 
 bool conv_group_takes(const ConvShape& x) {
@@ -102,11 +106,13 @@ void conv_weights_group(int variant, const WeightGather& g, const bf16* input, c
     encode_map(source_map(h, w, g.shape.n, g.group_c, g.shape.c_pitch(), 64, g.shape.shift, g.shape.frames),
                input, maps.input);
     if (variant == 0)
-        launch_weights<GroupWeightTile<128, 6>>(g, h, w, maps, splits, partial, stream);
+        launch_weights<GroupWeightTile<128, 128, 6>>(g, h, w, maps, splits, partial, stream);
     else if (variant == 1)
-        launch_weights<GroupWeightTile<256, 4>>(g, h, w, maps, splits, partial, stream);
+        launch_weights<GroupWeightTile<128, 256, 4>>(g, h, w, maps, splits, partial, stream);
+    else if (variant == 2)
+        launch_weights<GroupWeightTile<128, 64, 8>>(g, h, w, maps, splits, partial, stream);
     else
-        launch_weights<GroupWeightTile<64, 8>>(g, h, w, maps, splits, partial, stream);
+        launch_weights<GroupWeightTile<64, 192, 6>>(g, h, w, maps, splits, partial, stream);
 }
 
 }  // namespace divs::kernels

@@ -8,11 +8,15 @@
 
 namespace divs::kernels {
 
-template <int Columns, int Stages>
+// Rows: 128, shared by two warpgroups, or 64, where each warpgroup adds up every second stage and writes
+// partial sums of its own.
+template <int Rows, int Columns, int Stages>
 struct GroupWeightTile {
-    static constexpr int rows = 64 * computing_groups, columns = Columns, stages = Stages;
+    static constexpr int rows = Rows, columns = Columns, stages = Stages;
     static constexpr int threads = group_threads * (1 + computing_groups);
-    static constexpr int depth = 64;  // pixels a stage
+    static constexpr int groups_down = Rows / 64, shares = computing_groups / groups_down;
+    static constexpr int readers = 4 * groups_down;  // warps that use a stage
+    static constexpr int depth = 64;                 // pixels a stage
     static constexpr int box_bytes = depth * box_row_bytes;
     static constexpr int left_boxes = rows / box_channels, right_boxes = Columns / box_channels;
     static constexpr int stage_bytes = (left_boxes + right_boxes) * box_bytes;
@@ -32,33 +36,48 @@ constexpr int boxes_of(const WeightGather& g) {
     return g.shape.r * g.shape.s * boxes_of_tap(g);
 }
 
+// Where a box of the input is read, from the place of its first pixel on.
+struct BoxPlace {
+    int c = 0, distance_h = 0, distance_w = 0, offset = 0;
+};
+__device__ inline BoxPlace box_place(const WeightGather& g, const Axis& h, const Axis& w, int box) {
+    // Beyond the last box any will do: its products are not written.
+    const int per_tap = boxes_of_tap(g), boxes = boxes_of(g), within = box < boxes ? box : boxes - 1;
+    const int slot = within / per_tap, tap_h = slot / g.shape.s, tap_w = slot - tap_h * g.shape.s;
+    const int piece = piece_begin(within - slot * per_tap, g.group_c, g.shape.shift);
+    return {piece / box_channels * box_channels, tap_distance(h, tap_h), tap_distance(w, tap_w),
+            frame_offset(piece, g.shape.shift)};
+}
+
 template <class Tile>
 __device__ void copy_weight_tile(const WeightGather& g, const Axis& h, const Axis& w, const WeightMaps& maps,
                                  const Ring<Tile>& ring, int row0, int box0, const PixelRange& range) {
+    BoxPlace places[Tile::right_boxes];
+#pragma unroll
+    for (int i = 0; i < Tile::right_boxes; ++i) places[i] = box_place(g, h, w, box0 + i);
+    const int low_y = lowest_tap(h), low_x = lowest_tap(w);
     RingPlace<Tile::stages> at;
-    const int per_tap = boxes_of_tap(g), boxes = boxes_of(g);
     for (int pixel = range.begin; pixel < range.end; pixel += Tile::depth) {
         char* to = ring.tiles + at.stage * Tile::stage_bytes;
         Barrier* full = ring.full + at.stage;
         const Pixel first = pixel_of(h, w, pixel);
-        const int y = lowest_tap(h) + first.y * h.step, x = lowest_tap(w) + first.x * w.step;
-        const int frames = g.shape.frames, clip = first.image / frames, frame = first.image - clip * frames;
+        const int y = low_y + first.y * h.step, x = low_x + first.x * w.step;
         wait(ring.empty + at.stage, at.parity ^ 1);
         arrive_expecting(full, Tile::stage_bytes);
+#pragma unroll
         for (int i = 0; i < Tile::left_boxes; ++i, to += Tile::box_bytes)
             load_box(to, &maps.gradient, full, row0 + i * box_channels, pixel);
-        for (int i = 0; i < Tile::right_boxes; ++i, to += Tile::box_bytes) {
-            // Beyond the last box any will do: its products are not written.
-            const int box = box0 + i < boxes ? box0 + i : boxes - 1, slot = box / per_tap;
-            const int piece = piece_begin(box - slot * per_tap, g.group_c, g.shape.shift);
-            const int c = piece / box_channels * box_channels;
-            const int tap_h = slot / g.shape.s, tap_w = slot - tap_h * g.shape.s;
-            if (g.shape.shift > 0)
-                load_pixels(to, &maps.input, full, c, x, y, frame - 1, clip, tap_distance(w, tap_w),
-                            tap_distance(h, tap_h), 1 + frame_offset(piece, g.shape.shift));
-            else
-                load_pixels(to, &maps.input, full, c, x, y, first.image, tap_distance(w, tap_w),
-                            tap_distance(h, tap_h));
+        if (g.shape.shift > 0) {
+            const int clip = first.image / g.shape.frames, frame = first.image - clip * g.shape.frames;
+#pragma unroll
+            for (int i = 0; i < Tile::right_boxes; ++i, to += Tile::box_bytes)
+                load_pixels(to, &maps.input, full, places[i].c, x, y, frame - 1, clip, places[i].distance_w,
+                            places[i].distance_h, 1 + places[i].offset);
+        } else {
+#pragma unroll
+            for (int i = 0; i < Tile::right_boxes; ++i, to += Tile::box_bytes)
+                load_pixels(to, &maps.input, full, places[i].c, x, y, first.image, places[i].distance_w,
+                            places[i].distance_h);
         }
         at.advance();
     }
@@ -89,20 +108,23 @@ __device__ void write_weight_tile(const WeightGather& g, int row0, int box0,
     }
 }
 
+// Partial sums number `split` of all of a block's warpgroups, one for each of its shares.
 template <class Tile>
 __device__ void compute_weight_tile(const WeightGather& g, const Ring<Tile>& ring, int row0, int box0,
-                                    int steps, float* partial) {
+                                    int steps, int split, float* partial) {
     const int group = uniform(static_cast<int>(threadIdx.x) / group_threads - 1);
     const int warp = static_cast<int>(threadIdx.x) / 32 % 4, lane = static_cast<int>(threadIdx.x) % 32;
+    const int down = group % Tile::groups_down, share = group / Tile::groups_down;
     const std::uint32_t tiles_at = shared_address(ring.tiles);
     const std::uint64_t lefts = matrix_descriptor(
-        tiles_at + static_cast<std::uint32_t>(group * Tile::box_bytes), Tile::box_bytes, 1024);
+        tiles_at + static_cast<std::uint32_t>(down * Tile::box_bytes), Tile::box_bytes, 1024);
     const std::uint64_t rights =
         matrix_descriptor(tiles_at + Tile::left_boxes * Tile::box_bytes, Tile::box_bytes, 1024);
     RingPlace<Tile::stages> at;
+    if (share > 0) at.advance();
     float sum[Tile::columns / 2] = {};
     int before = -1;
-    for (int step = 0; step < steps; ++step) {
+    for (int step = share; step < steps; step += Tile::shares) {
         wait(ring.full + at.stage, at.parity);
         const std::uint64_t left = moved(lefts, at.stage * Tile::stage_bytes);
         const std::uint64_t right = moved(rights, at.stage * Tile::stage_bytes);
@@ -114,14 +136,17 @@ __device__ void compute_weight_tile(const WeightGather& g, const Ring<Tile>& rin
         wait_products<1>();
         if (before >= 0 && lane == 0) arrive(ring.empty + before);
         before = at.stage;
-        at.advance();
+#pragma unroll
+        for (int i = 0; i < Tile::shares; ++i) at.advance();
     }
     wait_products<0>();
-    write_weight_tile<Tile>(g, row0 + group * 64 + warp * 16, box0, sum, partial);
+    const std::size_t size = static_cast<std::size_t>(g.group_k) * static_cast<std::size_t>(g.columns);
+    write_weight_tile<Tile>(g, row0 + down * 64 + warp * 16, box0, sum,
+                            partial + static_cast<std::size_t>(split * Tile::shares + share) * size);
 }
 
-// h, w: the axes of the forward gather. partial: (splits, group_k, columns), float32; every element is
-// written.
+// h, w: the axes of the forward gather. partial: (splits x shares, group_k, columns), float32; every element
+// is written.
 template <class Tile>
 __global__ void __launch_bounds__(Tile::threads, 1)
     conv_weights_group_kernel(const __grid_constant__ WeightGather g, const __grid_constant__ Axis h,
@@ -135,13 +160,12 @@ __global__ void __launch_bounds__(Tile::threads, 1)
     const PixelRange range = pixels_of_split(g.pixels, Tile::depth, splits, split);
     if (threadIdx.x < group_threads) {
         give_registers<40>();
-        if (threadIdx.x == 0) copy_weight_tile(g, h, w, maps, ring, row0, box0, range);
+        if (uniform(static_cast<int>(threadIdx.x) / 32) == 0 && elected())
+            copy_weight_tile(g, h, w, maps, ring, row0, box0, range);
     } else {
         take_registers<232>();
         const int steps = (range.end - range.begin + Tile::depth - 1) / Tile::depth;
-        compute_weight_tile(g, ring, row0, box0, steps,
-                            partial + static_cast<std::size_t>(split) * static_cast<std::size_t>(g.group_k) *
-                                          static_cast<std::size_t>(g.columns));
+        compute_weight_tile(g, ring, row0, box0, steps, split, partial);
     }
 }
 

@@ -42,6 +42,15 @@ __device__ inline void wait(Barrier* barrier, int parity) {
         : "memory");
 }
 
+// One lane of a whole warp, of which the compiler knows that it is alone.
+__device__ inline bool elected() {
+    unsigned chosen;
+    asm volatile(
+        "{\n.reg .pred chosen;\nelect.sync _|chosen, 0xFFFFFFFF;\nselp.u32 %0, 1, 0, chosen;\n}\n"
+        : "=r"(chosen));
+    return chosen != 0;
+}
+
 // Copies of boxes into shared memory, counted in bytes by the barrier.
 __device__ inline void load_box(void* to, const TensorMap* map, Barrier* barrier, int c0, int c1) {
     asm volatile(

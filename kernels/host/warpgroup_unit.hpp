@@ -129,6 +129,9 @@ inline void start_barrier(Barrier* barrier, int count) {
     *barrier = {};
     barrier->missing = barrier->count = static_cast<std::int16_t>(count);
 }
+inline bool elected() {
+    return host::warp_lane() == 0;
+}
 inline void publish_barriers() {}
 inline void arrive(Barrier* barrier) {
     if (barrier->missing == 0) throw std::runtime_error("more arrivals than a barrier expects");

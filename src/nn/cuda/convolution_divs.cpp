@@ -214,16 +214,18 @@ class Collector {
     void add_weights(Kind kind, int variant, int splits) {
         found_.push_back(std::make_unique<WeightAlgorithm>(problem_, kind, variant, splits));
     }
-    // As many parts as keep `blocks` blocks busy, once and twice, as far as memory and the pixels go.
-    void add_split(Kind kind, int variant, int tiles, int blocks, int depth) {
+    // As many parts as keep `blocks` blocks busy, once and twice, as far as memory and the pixels go. A block
+    // has `shares` parts.
+    void add_split(Kind kind, int variant, int tiles, int blocks, int depth, int shares = 1) {
         const kernels::WeightGather g = kernels::weight_gather(shape_);
-        const std::size_t each = WeightAlgorithm::partial_size(g, kind) * sizeof(float);
+        const std::size_t each =
+            WeightAlgorithm::partial_size(g, kind) * sizeof(float) * static_cast<std::size_t>(shares);
         const int memory = static_cast<int>(std::min<std::size_t>(workspace_limit_ / each, 4096));
-        const int most = std::max(1, std::min(memory, g.pixels / (2 * depth)));
+        const int most = std::max(1, std::min(memory, g.pixels / (2 * shares * depth)));
         int last = 0;
         for (const int waves : {1, 2}) {
             const int splits = std::clamp(waves * blocks / std::max(tiles, 1), 1, most);
-            if (splits != last) add_weights(kind, variant, splits);
+            if (splits != last) add_weights(kind, variant, splits * shares);
             last = splits;
         }
     }
@@ -237,7 +239,7 @@ class Collector {
                 add_split(
                     Kind::warpgroups, i,
                     kernels::ceil_div(shape_.group_k(), tile.rows) * kernels::ceil_div(columns, tile.columns),
-                    processors, 64);
+                    processors, 64, kernels::group_weight_shares(i));
             }
         if (tensor_cores())
             for (int i = 0; i < kernels::weight_variants; ++i) {

@@ -47,6 +47,8 @@ TEST_CASE("convolutions by wgmma agree with the oracle in all tile sizes and thr
         host::device().order = order;
         check_all_directions(strided, 0, 0, 2);
         check_all_directions(wide, 3, 1, 2);
+        check_all_directions(wide, 2, 3, 4);
+        check_all_directions(strided, 2, 3, 2);
     }
     host::device().order = ThreadOrder::reverse;
     check_all_directions(wide, 1, 2, 1);
