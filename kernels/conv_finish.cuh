@@ -26,12 +26,12 @@ __device__ inline TargetRow target_row(const Gather& g, int phase_h, int phase_w
     return {target_pixel(g, h, w, at.image, at.y, at.x), at.image};
 }
 
-// The same for a channel that may be shifted to another frame.
+// The same for a channel that may be shifted to another frame (shifted_target()).
 __device__ inline TargetRow target_of(const Gather& g, TargetRow row, int channel) {
     if (const int offset = frame_offset(channel, g.shift_out); offset != 0) {
-        const ShiftedTarget to = shifted_target(row.image, g.frames, offset);
-        row.pixel += (to.image - row.image) * g.target_h * g.target_w;
-        row.zero = to.zero;
+        const int frame = g.by_frames.remainder(row.image, g.by_frames.quotient(row.image)) + offset;
+        row.zero = frame < 0 || frame >= g.frames;
+        row.pixel += (row.zero ? -offset * (g.frames - 1) : offset) * g.target_h * g.target_w;
     }
     return row;
 }
@@ -106,15 +106,20 @@ __device__ void finish_tile(const Gather& g, const Finish<T>& finish, int phase_
                             int row0, int column0, int rows, int columns, const float* sums, int pitch,
                             int thread, int threads, T* target) {
     const int per_row = columns / lanes<T>;
+    const bool whole = g.columns % lanes<T> == 0 && g.shift_out % lanes<T> == 0;
     for (int i = thread; i < rows * per_row; i += threads) {
-        const int row = i / per_row, column = (i - row * per_row) * lanes<T>;
-        const TargetRow to = target_row(g, phase_h, phase_w, row0 + row);
-        if (to.pixel < 0 || column0 + column >= g.columns) continue;
-        const int left = g.columns - column0 - column;
+        const int row = i / per_row, within = (i - row * per_row) * lanes<T>, column = column0 + within;
+        TargetRow to = target_row(g, phase_h, phase_w, row0 + row);
+        if (to.pixel < 0 || column >= g.columns) continue;
         float value[lanes<T>];
-        read_sums(sums + row * pitch + column, value);
-        finish_values(g, finish, to, group, column0 + column, left < lanes<T> ? left : lanes<T>, value,
-                      target);
+        read_sums(sums + row * pitch + within, value);
+        if (whole) {
+            if (g.shift_out > 0) to = target_of(g, to, group * g.columns + column);
+            finish_pack(g, finish, to, group, column, value, target);
+        } else {
+            const int left = g.columns - column;
+            finish_values(g, finish, to, group, column, left < lanes<T> ? left : lanes<T>, value, target);
+        }
     }
 }
 

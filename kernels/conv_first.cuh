@@ -102,7 +102,7 @@ __device__ void load_first_weights(const Gather& g, const bf16* weights, int col
 
 // A warp makes a line of 32 pixels x 64 channels.
 template <int R, int S>
-__global__ void __launch_bounds__(FirstLayer<R, S>::threads)
+__global__ void __launch_bounds__(FirstLayer<R, S>::threads, 4)
     conv_first_kernel(const __grid_constant__ Gather g, const __grid_constant__ WeightGather shape,
                       const bf16* __restrict__ input, const bf16* __restrict__ weights,
                       const __grid_constant__ Finish<bf16> finish, bf16* __restrict__ target) {

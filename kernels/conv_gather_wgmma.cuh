@@ -72,10 +72,13 @@ struct Ring {
     }
 };
 
-// What a kernel has to do besides adding up products: shift channels in time, and more than write the sums.
-template <class Tile, bool Shift, bool More>
+// What a kernel has to do besides adding up products: shift channels in time, as they are read or as they are
+// written, and more than write the sums.
+enum class Shift { none, read, written };
+template <class Tile, Shift Channels, bool More>
 struct GatherWork : Tile {
-    static constexpr bool shifts = Shift, finishes = More;
+    static constexpr Shift shift = Channels;
+    static constexpr bool finishes = More;
 };
 
 // The copying thread: all stages of all tiles of this block.
@@ -89,7 +92,8 @@ __device__ void copy_gather_tiles(const Gather& g, const GatherMaps& maps, const
         const TensorMap* source = maps.source + place.phase_h * g.phases_w + place.phase_w;
         const Pixel first = pixel_of(h, w, place.row0);
         const int y = lowest_tap(h) + first.y * h.step, x = lowest_tap(w) + first.x * w.step;
-        const int clip = Tile::shifts ? first.image / g.frames : 0, frame = first.image - clip * g.frames;
+        constexpr bool shifts = Tile::shift == Shift::read;
+        const int clip = shifts ? first.image / g.frames : 0, frame = first.image - clip * g.frames;
         const Distances down = distances(h), across = distances(w);
         const int columns_end = w.taps, rows_end = h.taps;
         int slot_h = h.slot * g.slots_w + w.slot, distance_h = down.first;
@@ -97,18 +101,18 @@ __device__ void copy_gather_tiles(const Gather& g, const GatherMaps& maps, const
             int slot = slot_h, distance_w = across.first;
             for (int j = 0; j < columns_end; ++j, slot += w.slot_step, distance_w += across.step)
                 for (int piece = 0; piece < g.reduced;) {
-                    const int c = Tile::shifts ? piece / box_channels * box_channels : piece;
+                    const int c = shifts ? piece / box_channels * box_channels : piece;
                     char* to = ring.tiles + at.stage * Tile::stage_bytes;
                     Barrier* full = ring.full + at.stage;
                     wait(ring.empty + at.stage, at.parity ^ 1);  // the first round finds stages empty
                     arrive_expecting(full, Tile::stage_bytes);
-                    if (Tile::shifts && g.shift_in > 0)
+                    if constexpr (shifts)
                         load_pixels(to, source, full, c, x, y, frame - 1, clip, distance_w, distance_h,
                                     1 + frame_offset(piece, g.shift_in));
                     else
                         load_pixels(to, source, full, c, x, y, first.image, distance_w, distance_h);
                     load_box(to + Tile::left_bytes, &maps.weights, full, c, slot, place.column0);
-                    piece = Tile::shifts ? piece_end(piece, g.reduced, g.shift_in) : piece + box_channels;
+                    piece = shifts ? piece_end(piece, g.reduced, g.shift_in) : piece + box_channels;
                     at.advance();
                 }
         }
@@ -150,8 +154,13 @@ __device__ void finish_sums(const Gather& g, const Finish<bf16>& finish, const T
                 float value[lanes<bf16>];
                 read_sums(slice + (i * rows_at_once + line) * Tile::slice_pitch + column, value);
                 TargetRow to = rows[half][i];
-                if constexpr (Tile::shifts) to = target_of(g, to, channel);
-                if constexpr (Tile::shifts || Tile::finishes)
+                if constexpr (Tile::shift == Shift::written) {
+                    to = target_of(g, to, channel);
+                    if (to.zero)
+#pragma unroll
+                        for (float& v : value) v = 0;
+                }
+                if constexpr (Tile::finishes)
                     finish_pack(g, finish, to, 0, channel, value, target);
                 else
                     store(value, target + element_of(g, to, channel));
@@ -169,7 +178,7 @@ __device__ void multiply_box(std::uint64_t left, std::uint64_t right, int first,
         for (int i = 0; i < Tile::blocks_down; ++i)
             multiply_async<0, 0>(sum[i], moved(left, i * 64 * box_row_bytes + k), moved(right, k));
     };
-    if (!Tile::shifts || last - first == box_channels) {
+    if (Tile::shift != Shift::read || last - first == box_channels) {
 #pragma unroll
         for (int k = 0; k < box_row_bytes; k += 32) multiply(k);
     } else {
@@ -202,7 +211,7 @@ __device__ void compute_gather_tiles(const Gather& g, const Finish<bf16>& finish
             const std::uint64_t left = moved(lefts, at.stage * Tile::stage_bytes);
             const std::uint64_t right = moved(rights, at.stage * Tile::stage_bytes);
             begin_products();
-            if constexpr (Tile::shifts) {
+            if constexpr (Tile::shift == Shift::read) {
                 const int end = piece_end(piece, g.reduced, g.shift_in), first = piece % box_channels;
                 multiply_box<Tile>(left, right, first, first + end - piece, sum);
                 piece = end < g.reduced ? end : 0;

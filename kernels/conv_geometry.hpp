@@ -112,6 +112,7 @@ constexpr Axis backward_axis(int source, int target, int kernel, int stride, int
 // What a gather kernel gets, by value.
 struct Gather {
     int images = 0, frames = 1;
+    Divider by_frames;
     Axis h[most_phases], w[most_phases];
     int phases_h = 1, phases_w = 1;
     int groups = 1;
@@ -133,6 +134,7 @@ constexpr Gather forward_gather(const ConvShape& x) {
     Gather g;
     g.images = x.n;
     g.frames = x.frames;
+    g.by_frames = Divider(x.frames);
     g.h[0] = forward_axis(x.h, x.p(), x.r, x.stride_h, x.pad_h, x.dilation_h);
     g.w[0] = forward_axis(x.w, x.q(), x.s, x.stride_w, x.pad_w, x.dilation_w);
     g.groups = x.groups;
@@ -153,6 +155,7 @@ constexpr Gather backward_gather(const ConvShape& x) {
     Gather g;
     g.images = x.n;
     g.frames = x.frames;
+    g.by_frames = Divider(x.frames);
     g.phases_h = x.stride_h;
     g.phases_w = x.stride_w;
     for (int i = 0; i < x.stride_h && i < most_phases; ++i)

@@ -18,14 +18,16 @@ void launch_work(const Gather& g, const GatherMaps& maps, const Finish<bf16>& fi
            tiles, target);
 }
 
+// Channels are shifted as they are written going backward alone, where nothing is added.
 template <class Tile>
 void launch_gather(const Gather& g, const GatherMaps& maps, const Finish<bf16>& finish, int multiprocessors,
                    bf16* target, cudaStream_t stream) {
     const bool finishes = finish.bias || finish.residual || finish.activation != ConvActivation::none;
-    const auto run = g.shift_in > 0 || g.shift_out > 0 ? finishes ? launch_work<GatherWork<Tile, true, true>>
-                                                                  : launch_work<GatherWork<Tile, true, false>>
-                     : finishes ? launch_work<GatherWork<Tile, false, true>>
-                                                       : launch_work<GatherWork<Tile, false, false>>;
+    const auto run = g.shift_out > 0  ? launch_work<GatherWork<Tile, Shift::written, false>>
+                     : g.shift_in > 0 ? finishes ? launch_work<GatherWork<Tile, Shift::read, true>>
+                                                 : launch_work<GatherWork<Tile, Shift::read, false>>
+                     : finishes ? launch_work<GatherWork<Tile, Shift::none, true>>
+                                      : launch_work<GatherWork<Tile, Shift::none, false>>;
     run(g, maps, finish, multiprocessors, target, stream);
 }
 

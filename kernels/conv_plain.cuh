@@ -42,7 +42,7 @@ __device__ void plain_products(int steps, bool along_k, const Left& left, const 
 }
 
 template <class T>
-__global__ void __launch_bounds__(plain_threads)
+__global__ void __launch_bounds__(plain_threads, 2)
     conv_plain_gather_kernel(const __grid_constant__ Gather g, const T* __restrict__ source,
                              const T* __restrict__ weights, const __grid_constant__ Finish<T> finish,
                              T* __restrict__ target) {
@@ -101,7 +101,7 @@ __global__ void __launch_bounds__(plain_threads)
 
 // partial: (splits, groups x group_k, columns), as in conv_weights.cuh.
 template <class T>
-__global__ void __launch_bounds__(plain_threads)
+__global__ void __launch_bounds__(plain_threads, 2)
     conv_plain_weights_kernel(const __grid_constant__ WeightGather g, const T* __restrict__ input,
                               const T* __restrict__ gradient, int splits, float* __restrict__ partial) {
     const int column_tiles = (g.columns + plain_tile - 1) / plain_tile;

@@ -1,6 +1,7 @@
-// Each thread makes one pack of channels of one output pixel; backward, of one input pixel, which gathers
-// from the windows that it lies in, so that nothing is added atomically and results repeat. Where there is
-// work enough, it does so for several images: places are looked up once for all of them.
+// Each thread makes one pack of channels of one output pixel; where there is work enough, of several images:
+// places are looked up once for all of them. Backward, it makes that of a patch of 2 x 2 input pixels, which
+// gather from the windows that they lie in, so that nothing is added atomically and results repeat, and a
+// window is read once for the whole patch.
 #include "block.hpp"
 #include "pool.hpp"
 #include "vector.hpp"
@@ -60,8 +61,12 @@ __global__ void __launch_bounds__(block, 3)
     if (!spot_of<N, Together>(s.images, s.out_w, s.pitch, spot)) return;
     const std::size_t in = element(1, s.in_h, s.in_w, s.pitch, 0, 0, 0),
                       out = element(1, s.out_h, s.out_w, s.pitch, 0, 0, 0);
-    float best[Together][N] = {};
+    float best[Together][N];
     Pack<std::uint16_t, N> which[Together] = {};
+#pragma unroll
+    for (auto& image : best)
+#pragma unroll
+        for (float& b : image) b = -INFINITY;
     int number = 0;
     each(s.rows[spot.row], s.columns[spot.column], [&](int h, int w) {
         Pack<T> packs[Together];
@@ -71,8 +76,7 @@ __global__ void __launch_bounds__(block, 3)
         for (int i = 0; i < Together; ++i)
 #pragma unroll
             for (int k = 0; k < N; ++k)
-                if (const float value = to_float(packs[i].value[k]);
-                    number == 0 || value > best[i][k] || value != value) {
+                if (const float value = to_float(packs[i].value[k]); value > best[i][k] || value != value) {
                     best[i][k] = value;
                     which[i].value[k] = static_cast<std::uint16_t>(number);
                 }
@@ -86,37 +90,6 @@ __global__ void __launch_bounds__(block, 3)
         store(best[i], y + at + i * out);
         if (chosen) *reinterpret_cast<Pack<std::uint16_t, N>*>(chosen + at + i * out) = which[i];
     }
-}
-
-template <class T, int Together>
-__global__ void __launch_bounds__(block, 3)
-    max_backward_kernel(const T* __restrict__ dy, const std::uint16_t* __restrict__ chosen, PoolShape s,
-                        T* __restrict__ dx) {
-    constexpr int N = lanes<T>;
-    Spot spot;
-    if (!spot_of<N, Together>(s.images, s.in_w, s.pitch, spot)) return;
-    const std::size_t in = element(1, s.in_h, s.in_w, s.pitch, 0, 0, 0),
-                      out = element(1, s.out_h, s.out_w, s.pitch, 0, 0, 0);
-    float sum[Together][N] = {};
-    each(s.row_readers[spot.row], s.column_readers[spot.column], [&](int oh, int ow) {
-        const Range rows = s.rows[oh], columns = s.columns[ow];
-        const int number =
-            (spot.row - rows.begin) * (columns.end - columns.begin) + spot.column - columns.begin;
-        const std::size_t at = element(spot.image, s.out_h, s.out_w, s.pitch, oh, ow, spot.channel);
-        Pack<std::uint16_t, N> which[Together];
-        Pack<T> g[Together];
-        read_packs(chosen + at, out, spot.images, which);
-        read_packs(dy + at, out, spot.images, g);
-#pragma unroll
-        for (int i = 0; i < Together; ++i)
-#pragma unroll
-            for (int k = 0; k < N; ++k)
-                sum[i][k] += which[i].value[k] == number ? to_float(g[i].value[k]) : 0.0F;
-    });
-    const std::size_t at = element(spot.image, s.in_h, s.in_w, s.pitch, spot.row, spot.column, spot.channel);
-#pragma unroll
-    for (int i = 0; i < Together; ++i)
-        if (i < spot.images) store(sum[i], dx + at + i * in);
 }
 
 // Adds a pack of several images, `pitch` elements apart, times `share`.
@@ -158,60 +131,169 @@ __global__ void __launch_bounds__(block, 3)
     }
 }
 
-template <class T, int Together>
-__global__ void __launch_bounds__(block, 3)
-    average_backward_kernel(const T* __restrict__ dy, PoolShape s, T* __restrict__ dx) {
-    Spot spot;
-    if (!spot_of<lanes<T>, Together>(s.images, s.in_w, s.pitch, spot)) return;
-    const std::size_t in = element(1, s.in_h, s.in_w, s.pitch, 0, 0, 0),
-                      out = element(1, s.out_h, s.out_w, s.pitch, 0, 0, 0);
-    float sum[Together][lanes<T>] = {};
-    each(s.row_readers[spot.row], s.column_readers[spot.column], [&](int oh, int ow) {
-        add_packs<T>(dy + element(spot.image, s.out_h, s.out_w, s.pitch, oh, ow, spot.channel), out,
-                     spot.images, share_of(s.rows[oh], s.columns[ow]), sum);
-    });
-    T* to = dx + element(spot.image, s.in_h, s.in_w, s.pitch, spot.row, spot.column, spot.channel);
-#pragma unroll
-    for (int i = 0; i < Together; ++i)
-        if (i < spot.images) store(sum[i], to + i * in);
+// Two neighbouring rows (or columns) of the input; of the last, there may be one.
+struct Pair {
+    int first, count;
+
+    // The windows that any of them lies in.
+    __device__ Range readers(const Range* of) const {
+        Range both = of[first];
+        if (count > 1) {
+            const Range next = of[first + 1];
+            both.begin = next.begin < both.begin ? next.begin : both.begin;
+            both.end = next.end > both.end ? next.end : both.end;
+        }
+        return both;
+    }
+    // Where in a window number i of them is; -1 outside of it.
+    __device__ int within(int i, const Range& window) const {
+        const int at = first + i;
+        return i < count && at >= window.begin && at < window.end ? at - window.begin : -1;
+    }
+};
+
+// One pack of a patch of the input. Blocks: (images, pairs of rows, parts of a pair).
+struct Patch {
+    Pair rows, columns;
+    int image, channel;
+};
+template <int N>
+__device__ bool patch_of(const PoolShape& s, Patch& patch) {
+    const unsigned packs = static_cast<unsigned>(s.pitch / N), within = blockIdx.z * blockDim.x + threadIdx.x;
+    const int row = static_cast<int>(blockIdx.y) * 2, column = static_cast<int>(within / packs) * 2;
+    if (column >= s.in_w) return false;
+    patch.rows = {row, s.in_h - row < 2 ? 1 : 2};
+    patch.columns = {column, s.in_w - column < 2 ? 1 : 2};
+    patch.image = static_cast<int>(blockIdx.x);
+    patch.channel = static_cast<int>(within % packs) * N;
+    return true;
 }
 
-// Runs one of two instances of a kernel over all pixels of images of h x w: for several images a thread, or
-// for one where that leaves too few blocks.
+// Calls add(element of the output, rows, columns) for each window that reaches into a patch.
+template <class Add>
+__device__ void each_window(const PoolShape& s, const Patch& patch, const Add& add) {
+    const Range rows = patch.rows.readers(s.row_readers), columns = patch.columns.readers(s.column_readers);
+#pragma unroll 1
+    for (int oh = rows.begin; oh < rows.end; ++oh) {
+        const Range down = s.rows[oh];
+        std::size_t at = element(patch.image, s.out_h, s.out_w, s.pitch, oh, columns.begin, patch.channel);
+#pragma unroll 1
+        for (int ow = columns.begin; ow < columns.end; ++ow, at += static_cast<unsigned>(s.pitch))
+            add(at, down, s.columns[ow]);
+    }
+}
+
+template <class T>
+__device__ void store_patch(const float (&sum)[2][2][lanes<T>], const PoolShape& s, const Patch& patch,
+                            T* dx) {
+    T* to = dx + element(patch.image, s.in_h, s.in_w, s.pitch, patch.rows.first, patch.columns.first,
+                         patch.channel);
+#pragma unroll
+    for (int i = 0; i < 2; ++i)
+#pragma unroll
+        for (int j = 0; j < 2; ++j)
+            if (i < patch.rows.count && j < patch.columns.count)
+                store(sum[i][j], to + element(0, 0, s.in_w, s.pitch, i, j, 0));
+}
+
+template <class T>
+__global__ void __launch_bounds__(block, 3)
+    max_backward_kernel(const T* __restrict__ dy, const std::uint16_t* __restrict__ chosen, PoolShape s,
+                        T* __restrict__ dx) {
+    constexpr int N = lanes<T>;
+    Patch patch;
+    if (!patch_of<N>(s, patch)) return;
+    float sum[2][2][N] = {};
+    each_window(s, patch, [&](std::size_t at, const Range& rows, const Range& columns) {
+        const auto which = *reinterpret_cast<const Pack<std::uint16_t, N>*>(chosen + at);
+        float g[N];
+        load(dy + at, g);
+#pragma unroll
+        for (int i = 0; i < 2; ++i)
+#pragma unroll
+            for (int j = 0; j < 2; ++j) {
+                const int row = patch.rows.within(i, rows), column = patch.columns.within(j, columns);
+                if (row < 0 || column < 0) continue;
+                const int number = row * (columns.end - columns.begin) + column;
+#pragma unroll
+                for (int k = 0; k < N; ++k)
+                    if (which.value[k] == number) sum[i][j][k] += g[k];
+            }
+    });
+    store_patch<T>(sum, s, patch, dx);
+}
+
+template <class T>
+__global__ void __launch_bounds__(block, 3)
+    average_backward_kernel(const T* __restrict__ dy, PoolShape s, T* __restrict__ dx) {
+    constexpr int N = lanes<T>;
+    Patch patch;
+    if (!patch_of<N>(s, patch)) return;
+    float sum[2][2][N] = {};
+    each_window(s, patch, [&](std::size_t at, const Range& rows, const Range& columns) {
+        const float share = share_of(rows, columns);
+        float g[N];
+        load(dy + at, g);
+#pragma unroll
+        for (int i = 0; i < 2; ++i)
+#pragma unroll
+            for (int j = 0; j < 2; ++j) {
+                if (patch.rows.within(i, rows) < 0 || patch.columns.within(j, columns) < 0) continue;
+#pragma unroll
+                for (int k = 0; k < N; ++k) sum[i][j][k] += g[k] * share;
+            }
+    });
+    store_patch<T>(sum, s, patch, dx);
+}
+
+// Threads a block, and blocks, for rows of so many packs.
+struct Row {
+    unsigned threads, parts;
+    Row(int pixels, int packs) {
+        const auto all = static_cast<std::size_t>(pixels) * static_cast<std::size_t>(packs);
+        threads = all < block ? static_cast<unsigned>(all + 31) / 32 * 32 : block;
+        parts = blocks_for(all, static_cast<int>(threads));
+    }
+};
+
+// Over all pixels of the output: by `several` images a thread, or by one where that leaves too few blocks.
 template <class T, class Kernel, class... Arguments>
-void run(Kernel several, Kernel one, int images, int h, int w, int pitch, cudaStream_t stream,
-         Arguments... arguments) {
-    const auto packs = static_cast<std::size_t>(w) * static_cast<std::size_t>(pitch / lanes<T>);
-    const auto threads = static_cast<int>(packs < block ? (packs + 31) / 32 * 32 : block);
-    const unsigned parts = blocks_for(packs, threads), rows = static_cast<unsigned>(h);
-    const unsigned groups = blocks_for(static_cast<std::size_t>(images), images_together);
-    const bool enough = static_cast<std::size_t>(groups) * rows * parts >= 1024;
-    launch(dim3(enough ? groups : static_cast<unsigned>(images), rows, parts),
-           dim3(static_cast<unsigned>(threads)), 0, stream, enough ? several : one, arguments...);
+void run_forward(Kernel several, Kernel one, const PoolShape& s, cudaStream_t stream,
+                 Arguments... arguments) {
+    const Row row(s.out_w, s.pitch / lanes<T>);
+    const auto rows = static_cast<unsigned>(s.out_h);
+    const unsigned groups = blocks_for(static_cast<std::size_t>(s.images), images_together);
+    const bool enough = static_cast<std::size_t>(groups) * rows * row.parts >= 1024;
+    launch(dim3(enough ? groups : static_cast<unsigned>(s.images), rows, row.parts), dim3(row.threads), 0,
+           stream, enough ? several : one, arguments...);
+}
+
+// Over all patches of the input.
+template <class T, class Kernel, class... Arguments>
+void run_backward(Kernel kernel, const PoolShape& s, cudaStream_t stream, Arguments... arguments) {
+    const Row row((s.in_w + 1) / 2, s.pitch / lanes<T>);
+    launch(dim3(static_cast<unsigned>(s.images), static_cast<unsigned>(s.in_h + 1) / 2, row.parts),
+           dim3(row.threads), 0, stream, kernel, arguments...);
 }
 
 }  // namespace
 
 template <class T>
 void max_pool(const T* x, const PoolShape& shape, T* y, std::uint16_t* chosen, cudaStream_t stream) {
-    run<T>(max_kernel<T, images_together>, max_kernel<T, 1>, shape.images, shape.out_h, shape.out_w,
-           shape.pitch, stream, x, shape, y, chosen);
+    run_forward<T>(max_kernel<T, images_together>, max_kernel<T, 1>, shape, stream, x, shape, y, chosen);
 }
 template <class T>
 void max_pool_backward(const T* dy, const std::uint16_t* chosen, const PoolShape& shape, T* dx,
                        cudaStream_t stream) {
-    run<T>(max_backward_kernel<T, images_together>, max_backward_kernel<T, 1>, shape.images, shape.in_h,
-           shape.in_w, shape.pitch, stream, dy, chosen, shape, dx);
+    run_backward<T>(max_backward_kernel<T>, shape, stream, dy, chosen, shape, dx);
 }
 template <class T>
 void average_pool(const T* x, const PoolShape& shape, T* y, cudaStream_t stream) {
-    run<T>(average_kernel<T, images_together>, average_kernel<T, 1>, shape.images, shape.out_h, shape.out_w,
-           shape.pitch, stream, x, shape, y);
+    run_forward<T>(average_kernel<T, images_together>, average_kernel<T, 1>, shape, stream, x, shape, y);
 }
 template <class T>
 void average_pool_backward(const T* dy, const PoolShape& shape, T* dx, cudaStream_t stream) {
-    run<T>(average_backward_kernel<T, images_together>, average_backward_kernel<T, 1>, shape.images,
-           shape.in_h, shape.in_w, shape.pitch, stream, dy, shape, dx);
+    run_backward<T>(average_backward_kernel<T>, shape, stream, dy, shape, dx);
 }
 
 #define DIVS_POOL(T)                                                                                     \
