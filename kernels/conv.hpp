@@ -6,7 +6,7 @@
 #include <cuda_runtime_api.h>
 
 #include "bf16.hpp"
-#include "conv_geometry.hpp"
+#include "conv_boxes.hpp"
 
 namespace divs::kernels {
 
@@ -19,7 +19,10 @@ TileSize gather_tile(int variant);
 TileSize weight_tile(int variant);
 TileSize group_gather_tile(int variant);
 TileSize group_weight_tile(int variant);
-int group_weight_shares(int variant);  // conv_weights_group() wants a multiple of so many splits
+// How the blocks of conv_weights_group() share out its steps, of 64 pixels each, and the number of partial
+// sums that they leave.
+StepShares group_weight_shares(int variant, const WeightGather& g, int blocks);
+int group_weight_parts(int variant, const WeightGather& g, int blocks);
 
 // Forward and backward-data: tensor cores (float: TF32 products), and plain float32 arithmetic.
 template <class T>
@@ -46,7 +49,7 @@ void conv_reduce(const WeightGather& g, const T* partial, int splits, float* gra
 void conv_gather_group(int variant, const Gather& g, const bf16* source, const bf16* weights,
                        const Finish<bf16>& finish, int multiprocessors, bf16* target, cudaStream_t stream);
 void conv_weights_group(int variant, const WeightGather& g, const bf16* input, const bf16* gradient,
-                        int splits, float* partial, cudaStream_t stream);
+                        int blocks, float* partial, cudaStream_t stream);
 // Whether the tensor copy engine can fetch what these need.
 bool conv_group_takes(const ConvShape& shape);
 

@@ -132,6 +132,40 @@ constexpr int piece_begin(int piece, int channels, int shift) {
     return c;
 }
 
+// How blocks share out the steps of tiles (stream-K: Osama et al., arXiv 2301.03598): the steps of all tiles
+// stand in one sequence, and each block has as many of them as any other. A tile's sums come in parts, one
+// for each block that has steps of it.
+struct StepShares {
+    int tiles = 1, steps = 1, blocks = 1;  // steps: of a tile
+
+    constexpr std::int64_t total() const { return std::int64_t{tiles} * steps; }
+    constexpr std::int64_t begin(int block) const { return total() * block / blocks; }
+    // The block that has a step.
+    constexpr int block_of(std::int64_t step) const {
+        return static_cast<int>(((step + 1) * blocks - 1) / total());
+    }
+    constexpr int first_block(int tile) const { return block_of(std::int64_t{tile} * steps); }
+    constexpr int parts(int tile) const {
+        return block_of((std::int64_t{tile} + 1) * steps - 1) - first_block(tile) + 1;
+    }
+    constexpr int most_parts() const {
+        int most = 1;
+        for (int tile = 0; tile < tiles; ++tile)
+            if (parts(tile) > most) most = parts(tile);
+        return most;
+    }
+};
+// A block's next steps of one tile, from a step of the sequence on.
+struct TileSteps {
+    int tile = 0, begin = 0, end = 0;
+};
+constexpr TileSteps tile_steps(const StepShares& shares, std::int64_t from, std::int64_t to) {
+    const int tile = static_cast<int>(from / shares.steps);
+    const auto begin = static_cast<int>(from - std::int64_t{tile} * shares.steps);
+    const std::int64_t left = to - from;
+    return {tile, begin, left < shares.steps - begin ? begin + static_cast<int>(left) : shares.steps};
+}
+
 // Whether the engine can have it: corners, tap distances and steps have few bits (PTX ISA, "im2col mode").
 constexpr bool fits_engine(const BoxMap& m, int most_distance) {
     if (!m.pixels) return true;

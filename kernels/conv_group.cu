@@ -32,19 +32,22 @@ void launch_gather(const Gather& g, const GatherMaps& maps, const Finish<bf16>& 
 }
 
 template <class Tile>
-void launch_weights(const WeightGather& g, const Axis& h, const Axis& w, const WeightMaps& maps, int splits,
-                    float* partial, cudaStream_t stream) {
-    const int tiles = ceil_div(g.group_k, Tile::rows) * ceil_div(boxes_of(g), Tile::right_boxes);
-    allow_shared(conv_weights_group_kernel<Tile>, Tile::shared_bytes);
-    launch(dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(splits / Tile::shares)),
-           dim3(Tile::threads), Tile::shared_bytes, stream, conv_weights_group_kernel<Tile>, g, h, w, maps,
-           splits / Tile::shares, partial);
+StepShares shares_of(const WeightGather& g, int blocks) {
+    return {ceil_div(g.group_k, Tile::rows) * ceil_div(boxes_of(g), Tile::right_boxes),
+            ceil_div(g.pixels, Tile::depth), blocks};
+}
+
+// Calls work(tile's type) for a variant of backward-weights.
+template <class Work>
+auto with_weight_tile(int variant, const Work& work) {
+    if (variant == 0) return work(GroupWeightTile<128, 128, 6>{});
+    if (variant == 1) return work(GroupWeightTile<128, 256, 4>{});
+    if (variant == 2) return work(GroupWeightTile<128, 64, 8>{});
+    return work(GroupWeightTile<64, 192, 6>{});
 }
 
 constexpr TileSize gather_tiles[] = {{128, 256}, {128, 128}, {128, 64}, {256, 128}};
-constexpr TileSize weight_tiles[] = {{128, 128}, {128, 256}, {128, 64}, {64, 192}};
-static_assert(std::size(gather_tiles) == group_gather_variants &&
-              std::size(weight_tiles) == group_weight_variants);
+static_assert(std::size(gather_tiles) == group_gather_variants);
 
 bool axes_fit(const Gather& g) {
     for (int i = 0; i < g.phases_h; ++i)
@@ -66,10 +69,14 @@ TileSize group_gather_tile(int variant) {
     return gather_tiles[variant];
 }
 TileSize group_weight_tile(int variant) {
-    return weight_tiles[variant];
+    return with_weight_tile(variant, [](auto tile) { return TileSize{tile.rows, tile.columns}; });
 }
-int group_weight_shares(int variant) {
-    return weight_tiles[variant].rows == 64 ? computing_groups : 1;
+StepShares group_weight_shares(int variant, const WeightGather& g, int blocks) {
+    return with_weight_tile(variant, [&](auto tile) { return shares_of<decltype(tile)>(g, blocks); });
+}
+int group_weight_parts(int variant, const WeightGather& g, int blocks) {
+    return with_weight_tile(
+        variant, [&](auto tile) { return shares_of<decltype(tile)>(g, blocks).most_parts() * tile.shares; });
 }
 
 bool conv_group_takes(const ConvShape& x) {
@@ -100,21 +107,19 @@ void conv_gather_group(int variant, const Gather& g, const bf16* source, const b
 }
 
 void conv_weights_group(int variant, const WeightGather& g, const bf16* input, const bf16* gradient,
-                        int splits, float* partial, cudaStream_t stream) {
+                        int blocks, float* partial, cudaStream_t stream) {
     const Gather forward = forward_gather(g.shape);
     const Axis &h = forward.h[0], &w = forward.w[0];
     WeightMaps maps{};
     encode_map(matrix_map(g.pixels, g.shape.k_pitch(), g.shape.k_pitch(), 64), gradient, maps.gradient);
     encode_map(source_map(h, w, g.shape.n, g.group_c, g.shape.c_pitch(), 64, g.shape.shift, g.shape.frames),
                input, maps.input);
-    if (variant == 0)
-        launch_weights<GroupWeightTile<128, 128, 6>>(g, h, w, maps, splits, partial, stream);
-    else if (variant == 1)
-        launch_weights<GroupWeightTile<128, 256, 4>>(g, h, w, maps, splits, partial, stream);
-    else if (variant == 2)
-        launch_weights<GroupWeightTile<128, 64, 8>>(g, h, w, maps, splits, partial, stream);
-    else
-        launch_weights<GroupWeightTile<64, 192, 6>>(g, h, w, maps, splits, partial, stream);
+    with_weight_tile(variant, [&](auto tile) {
+        using Tile = decltype(tile);
+        allow_shared(conv_weights_group_kernel<Tile>, Tile::shared_bytes);
+        launch(dim3(static_cast<unsigned>(blocks)), dim3(Tile::threads), Tile::shared_bytes, stream,
+               conv_weights_group_kernel<Tile>, g, h, w, maps, shares_of<Tile>(g, blocks), partial);
+    });
 }
 
 }  // namespace divs::kernels

@@ -1,6 +1,6 @@
 // Backward-weights on sm_90a: the copy engine brings boxes of 64 pixels x 64 channels of the output's
-// gradient and (im2col) of the input; warpgroups multiply them with the pixels as summed index. As in
-// conv_weights.cuh, blocks share out the pixels, and each writes its own partial sums.
+// gradient and (im2col) of the input; warpgroups multiply them with the pixels as summed index. Blocks share
+// out the pixels of all tiles evenly (StepShares), and each writes its own partial sums.
 #pragma once
 
 #include "conv_gather_wgmma.cuh"
@@ -49,24 +49,36 @@ __device__ inline BoxPlace box_place(const WeightGather& g, const Axis& h, const
             frame_offset(piece, g.shape.shift)};
 }
 
+// A tile of the weights: its first row, and its first box.
+struct WeightTilePlace {
+    int row0 = 0, box0 = 0;
+};
+template <class Tile>
+__device__ WeightTilePlace weight_tile_place(const WeightGather& g, int tile) {
+    const int across = (boxes_of(g) + Tile::right_boxes - 1) / Tile::right_boxes;
+    return {tile / across * Tile::rows, tile % across * Tile::right_boxes};
+}
+
+// The copying thread: stages begin...end of one tile.
 template <class Tile>
 __device__ void copy_weight_tile(const WeightGather& g, const Axis& h, const Axis& w, const WeightMaps& maps,
-                                 const Ring<Tile>& ring, int row0, int box0, const PixelRange& range) {
+                                 const Ring<Tile>& ring, const TileSteps& part, RingPlace<Tile::stages>& at) {
+    const WeightTilePlace place = weight_tile_place<Tile>(g, part.tile);
     BoxPlace places[Tile::right_boxes];
 #pragma unroll
-    for (int i = 0; i < Tile::right_boxes; ++i) places[i] = box_place(g, h, w, box0 + i);
+    for (int i = 0; i < Tile::right_boxes; ++i) places[i] = box_place(g, h, w, place.box0 + i);
     const int low_y = lowest_tap(h), low_x = lowest_tap(w);
-    RingPlace<Tile::stages> at;
-    for (int pixel = range.begin; pixel < range.end; pixel += Tile::depth) {
+    for (int step = part.begin; step < part.end; ++step) {
         char* to = ring.tiles + at.stage * Tile::stage_bytes;
         Barrier* full = ring.full + at.stage;
+        const int pixel = step * Tile::depth;
         const Pixel first = pixel_of(h, w, pixel);
         const int y = low_y + first.y * h.step, x = low_x + first.x * w.step;
         wait(ring.empty + at.stage, at.parity ^ 1);
         arrive_expecting(full, Tile::stage_bytes);
 #pragma unroll
         for (int i = 0; i < Tile::left_boxes; ++i, to += Tile::box_bytes)
-            load_box(to, &maps.gradient, full, row0 + i * box_channels, pixel);
+            load_box(to, &maps.gradient, full, place.row0 + i * box_channels, pixel);
         if (g.shape.shift > 0) {
             const int clip = first.image / g.shape.frames, frame = first.image - clip * g.shape.frames;
 #pragma unroll
@@ -108,10 +120,10 @@ __device__ void write_weight_tile(const WeightGather& g, int row0, int box0,
     }
 }
 
-// Partial sums number `split` of all of a block's warpgroups, one for each of its shares.
+// A computing warpgroup: all parts of tiles of this block.
 template <class Tile>
-__device__ void compute_weight_tile(const WeightGather& g, const Ring<Tile>& ring, int row0, int box0,
-                                    int steps, int split, float* partial) {
+__device__ void compute_weight_tiles(const WeightGather& g, const Ring<Tile>& ring, const StepShares& shares,
+                                     float* partial) {
     const int group = uniform(static_cast<int>(threadIdx.x) / group_threads - 1);
     const int warp = static_cast<int>(threadIdx.x) / 32 % 4, lane = static_cast<int>(threadIdx.x) % 32;
     const int down = group % Tile::groups_down, share = group / Tile::groups_down;
@@ -120,52 +132,74 @@ __device__ void compute_weight_tile(const WeightGather& g, const Ring<Tile>& rin
         tiles_at + static_cast<std::uint32_t>(down * Tile::box_bytes), Tile::box_bytes, 1024);
     const std::uint64_t rights =
         matrix_descriptor(tiles_at + Tile::left_boxes * Tile::box_bytes, Tile::box_bytes, 1024);
+    const std::size_t size = static_cast<std::size_t>(g.group_k) * static_cast<std::size_t>(g.columns);
+    const int block = static_cast<int>(blockIdx.x), most = shares.most_parts();
+    const std::int64_t to = shares.begin(block + 1);
     RingPlace<Tile::stages> at;
     if (share > 0) at.advance();
-    float sum[Tile::columns / 2] = {};
-    int before = -1;
-    for (int step = share; step < steps; step += Tile::shares) {
-        wait(ring.full + at.stage, at.parity);
-        const std::uint64_t left = moved(lefts, at.stage * Tile::stage_bytes);
-        const std::uint64_t right = moved(rights, at.stage * Tile::stage_bytes);
-        begin_products();
+    int next = share,
+        known = 0;  // of this block's stages: this warpgroup's next, and those of the parts so far
+    for (std::int64_t from = shares.begin(block); from < to;) {
+        const TileSteps steps = tile_steps(shares, from, to);
+        float sum[Tile::columns / 2] = {};
+        int before = -1;
+        known += steps.end - steps.begin;
+        for (; next < known; next += Tile::shares) {
+            wait(ring.full + at.stage, at.parity);
+            const std::uint64_t left = moved(lefts, at.stage * Tile::stage_bytes);
+            const std::uint64_t right = moved(rights, at.stage * Tile::stage_bytes);
+            begin_products();
 #pragma unroll
-        for (int k = 0; k < Tile::depth * box_row_bytes; k += 16 * box_row_bytes)
-            multiply_async<1, 1>(sum, moved(left, k), moved(right, k));
-        commit_products();
-        wait_products<1>();
+            for (int k = 0; k < Tile::depth * box_row_bytes; k += 16 * box_row_bytes)
+                multiply_async<1, 1>(sum, moved(left, k), moved(right, k));
+            commit_products();
+            wait_products<1>();
+            if (before >= 0 && lane == 0) arrive(ring.empty + before);
+            before = at.stage;
+#pragma unroll
+            for (int i = 0; i < Tile::shares; ++i) at.advance();
+        }
+        wait_products<0>();
         if (before >= 0 && lane == 0) arrive(ring.empty + before);
-        before = at.stage;
+        const WeightTilePlace place = weight_tile_place<Tile>(g, steps.tile);
+        // The last part of a tile leaves zeros where other tiles have more parts.
+        const int part = block - shares.first_block(steps.tile),
+                  end = steps.end == shares.steps ? most : part + 1;
+#pragma unroll 1
+        for (int p = part; p < end; ++p) {
+            write_weight_tile<Tile>(g, place.row0 + down * 64 + warp * 16, place.box0, sum,
+                                    partial + static_cast<std::size_t>(p * Tile::shares + share) * size);
 #pragma unroll
-        for (int i = 0; i < Tile::shares; ++i) at.advance();
+            for (float& s : sum) s = 0;
+        }
+        from += steps.end - steps.begin;
     }
-    wait_products<0>();
-    const std::size_t size = static_cast<std::size_t>(g.group_k) * static_cast<std::size_t>(g.columns);
-    write_weight_tile<Tile>(g, row0 + down * 64 + warp * 16, box0, sum,
-                            partial + static_cast<std::size_t>(split * Tile::shares + share) * size);
 }
 
-// h, w: the axes of the forward gather. partial: (splits x shares, group_k, columns), float32; every element
-// is written.
+// h, w: the axes of the forward gather. partial: (most parts x Tile's shares, group_k, columns), float32;
+// every element is written.
 template <class Tile>
 __global__ void __launch_bounds__(Tile::threads, 1)
     conv_weights_group_kernel(const __grid_constant__ WeightGather g, const __grid_constant__ Axis h,
                               const __grid_constant__ Axis w, const __grid_constant__ WeightMaps maps,
-                              int splits, float* __restrict__ partial) {
+                              const __grid_constant__ StepShares shares, float* __restrict__ partial) {
     const Ring<Tile> ring(dynamic_shared<char>());
     ring.start();
-    const int across = (boxes_of(g) + Tile::right_boxes - 1) / Tile::right_boxes;
-    const int tile = static_cast<int>(blockIdx.x), split = static_cast<int>(blockIdx.y);
-    const int row0 = tile / across * Tile::rows, box0 = tile % across * Tile::right_boxes;
-    const PixelRange range = pixels_of_split(g.pixels, Tile::depth, splits, split);
     if (threadIdx.x < group_threads) {
         give_registers<40>();
-        if (uniform(static_cast<int>(threadIdx.x) / 32) == 0 && elected())
-            copy_weight_tile(g, h, w, maps, ring, row0, box0, range);
+        if (uniform(static_cast<int>(threadIdx.x) / 32) == 0 && elected()) {
+            const int block = static_cast<int>(blockIdx.x);
+            const std::int64_t to = shares.begin(block + 1);
+            RingPlace<Tile::stages> at;
+            for (std::int64_t from = shares.begin(block); from < to;) {
+                const TileSteps steps = tile_steps(shares, from, to);
+                copy_weight_tile(g, h, w, maps, ring, steps, at);
+                from += steps.end - steps.begin;
+            }
+        }
     } else {
         take_registers<232>();
-        const int steps = (range.end - range.begin + Tile::depth - 1) / Tile::depth;
-        compute_weight_tile(g, ring, row0, box0, steps, split, partial);
+        compute_weight_tiles(g, ring, shares, partial);
     }
 }
 

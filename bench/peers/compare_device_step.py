@@ -46,9 +46,9 @@ def main():
         print("no GPU here")
         sys.exit(77)
     results = {}
-    for model in options.models.split(","):
-        peer = ServedStep(["--device", "cuda", "--compile", "--model", model, *SIZE, *MODELS[model], "--steps",
-                           str(options.steps), "--warm-up", "8"])
+    peers = {model: ServedStep(["--device", "cuda", "--compile", "--model", model, *SIZE, *MODELS[model], "--steps",
+                                str(options.steps), "--warm-up", "8"]) for model in options.models.split(",")}
+    for model, peer in peers.items():  # they compile side by side, which takes minutes
         rows = []
         for turn in range(options.rounds):
             theirs = peer.measure()

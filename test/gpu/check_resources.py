@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Reads what ptxas said of every kernel while the build compiled them, and fails where a kernel spills registers, or
-where one of the architectures is missing. Usage: check_resources.py FOLDER ARCHITECTURE..."""
+"""Reads what ptxas said of every kernel while the build compiled them, and fails where a kernel spills registers, where
+products of warpgroups are made to wait for each other, or where one of the architectures is missing. Usage: check_resources.py FOLDER ARCHITECTURE..."""
 import pathlib
 import re
 import subprocess
@@ -43,9 +43,11 @@ def main():
     spilling = [row for row in rows if row[3] > 0]
     for architecture, name, stack, spilled, registers in spilling:
         print(f"{architecture} {readable(name)}: {spilled} bytes spilled, {stack} bytes of stack, {registers} registers")
+    serialised = sum(log.read_text().count("instructions are serialized") for log in logs)
     most = max(row[4] for row in rows)
-    print(f"{len(rows)} kernels in {len(logs)} files, at most {most} registers, {len(spilling)} spill")
-    sys.exit(1 if spilling else 0)
+    print(f"{len(rows)} kernels in {len(logs)} files, at most {most} registers, {len(spilling)} spill, "
+          f"{serialised} have serialised products")
+    sys.exit(1 if spilling or serialised else 0)
 
 
 if __name__ == "__main__":

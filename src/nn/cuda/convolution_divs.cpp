@@ -95,20 +95,23 @@ class GatherAlgorithm final : public ConvAlgorithm {
 
 class WeightAlgorithm final : public ConvAlgorithm {
   public:
-    // splits: parts of the sum over pixels, each with partial sums of its own in the workspace.
-    WeightAlgorithm(const ConvProblem& problem, Kind kind, int variant, int splits)
+    // splits: parts of the sum over pixels, each with partial sums of its own in the workspace. Warpgroups:
+    // so many blocks share out the work, and with it the parts.
+    WeightAlgorithm(const ConvProblem& problem, Kind kind, int variant, int splits, int blocks = 0)
         : problem_(problem),
           gather_(kernels::weight_gather(kernel_shape(problem))),
           kind_(kind),
           variant_(variant),
-          splits_(splits) {}
+          splits_(splits),
+          blocks_(blocks) {}
 
     std::string name() const override {
-        return name_of(kind_,
-                       kind_ == Kind::tensor_cores ? kernels::weight_tile(variant_)
-                       : kind_ == Kind::warpgroups ? kernels::group_weight_tile(variant_)
-                                                   : TileSize{0, 0},
-                       splits_);
+        const std::string name = name_of(kind_,
+                                         kind_ == Kind::tensor_cores ? kernels::weight_tile(variant_)
+                                         : kind_ == Kind::warpgroups ? kernels::group_weight_tile(variant_)
+                                                                     : TileSize{0, 0},
+                                         splits_);
+        return blocks_ > 0 ? fmt::format("{} by {} blocks", name, blocks_) : name;
     }
     std::size_t workspace_bytes() const noexcept override {
         return static_cast<std::size_t>(splits_) * partial_size(gather_, kind_) * sizeof(float);
@@ -139,7 +142,7 @@ class WeightAlgorithm final : public ConvAlgorithm {
             kernels::conv_plain_weights(gather_, input, gradient, splits_, partial, stream);
         else if constexpr (sizeof(T) == 2) {
             if (kind_ == Kind::warpgroups)
-                kernels::conv_weights_group(variant_, gather_, input, gradient, splits_, partial, stream);
+                kernels::conv_weights_group(variant_, gather_, input, gradient, blocks_, partial, stream);
             else
                 kernels::conv_first_weights(gather_.shape, input, gradient, splits_, partial, stream);
         }
@@ -149,7 +152,7 @@ class WeightAlgorithm final : public ConvAlgorithm {
     ConvProblem problem_;
     kernels::WeightGather gather_;
     Kind kind_;
-    int variant_, splits_;
+    int variant_, splits_, blocks_;
 };
 
 // Collects the algorithms of one direction of one problem.
@@ -214,20 +217,37 @@ class Collector {
     void add_weights(Kind kind, int variant, int splits) {
         found_.push_back(std::make_unique<WeightAlgorithm>(problem_, kind, variant, splits));
     }
-    // As many parts as keep `blocks` blocks busy, once and twice, as far as memory and the pixels go. A block
-    // has `shares` parts.
-    void add_split(Kind kind, int variant, int tiles, int blocks, int depth, int shares = 1) {
+    // As many parts as keep `blocks` blocks busy, once and twice, as far as memory and the pixels go.
+    void add_split(Kind kind, int variant, int tiles, int blocks, int depth) {
         const kernels::WeightGather g = kernels::weight_gather(shape_);
-        const std::size_t each =
-            WeightAlgorithm::partial_size(g, kind) * sizeof(float) * static_cast<std::size_t>(shares);
+        const std::size_t each = WeightAlgorithm::partial_size(g, kind) * sizeof(float);
         const int memory = static_cast<int>(std::min<std::size_t>(workspace_limit_ / each, 4096));
-        const int most = std::max(1, std::min(memory, g.pixels / (2 * shares * depth)));
+        const int most = std::max(1, std::min(memory, g.pixels / (2 * depth)));
         int last = 0;
         for (const int waves : {1, 2}) {
             const int splits = std::clamp(waves * blocks / std::max(tiles, 1), 1, most);
-            if (splits != last) add_weights(kind, variant, splits * shares);
+            if (splits != last) add_weights(kind, variant, splits);
             last = splits;
         }
+    }
+    // A block for each processor, which share out the work evenly; and blocks that have the same part of
+    // every tile, of as many parts as fill the processors: fewer sums to add up. As far as memory and the
+    // pixels go.
+    void add_groups(int variant, int processors) {
+        const kernels::WeightGather g = kernels::weight_gather(shape_);
+        const kernels::StepShares whole = kernels::group_weight_shares(variant, g, 1);
+        const auto memory = static_cast<std::size_t>(workspace_limit_) /
+                            (WeightAlgorithm::partial_size(g, Kind::warpgroups) * sizeof(float));
+        auto add = [&](int blocks) {
+            const int parts = kernels::group_weight_parts(variant, g, blocks);
+            if (static_cast<std::size_t>(parts) > memory && blocks != whole.tiles) return;
+            found_.push_back(
+                std::make_unique<WeightAlgorithm>(problem_, Kind::warpgroups, variant, parts, blocks));
+        };
+        const auto most = static_cast<int>(std::min<std::int64_t>(whole.total(), processors));
+        const int of_tiles = whole.tiles * std::max(1, std::min(processors / whole.tiles, whole.steps));
+        add(most);
+        if (of_tiles != most) add(of_tiles);
     }
     void collect_weights() {
         const int processors = device_.multiprocessors();
@@ -236,10 +256,7 @@ class Collector {
                 const TileSize tile = kernels::group_weight_tile(i);
                 const int columns = shape_.r * shape_.s * kernels::round_up(shape_.group_c(), 64);
                 if (tile.columns > 64 && tile.columns >= 2 * columns) continue;
-                add_split(
-                    Kind::warpgroups, i,
-                    kernels::ceil_div(shape_.group_k(), tile.rows) * kernels::ceil_div(columns, tile.columns),
-                    processors, 64, kernels::group_weight_shares(i));
+                add_groups(i, processors);
             }
         if (tensor_cores())
             for (int i = 0; i < kernels::weight_variants; ++i) {

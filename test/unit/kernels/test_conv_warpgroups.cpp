@@ -1,7 +1,10 @@
 // The convolution kernels of sm_90a on the host: the tensor copy engine, its barriers and the products of
 // warpgroups are doubles that follow the PTX manual.
+#include <algorithm>
+
 #include "conv_run.hpp"
 #include "device_double.hpp"
+#include "divs/core/random.hpp"
 #include "support/catch.hpp"
 
 using namespace divs::kernels;
@@ -10,8 +13,8 @@ using divs::kernels::host::ThreadOrder;
 
 namespace {
 
-void check_all_directions(const ConvCase& c, int gather, int weights, int splits) {
-    INFO(c.name << ", variants " << gather << ", " << weights);
+void check_all_directions(const ConvCase& c, int gather, int weights, int blocks) {
+    INFO(c.name << ", variants " << gather << ", " << weights << ", " << blocks << " blocks");
     REQUIRE(conv_group_takes(c.shape));
     const ConvData d = conv_data<bf16>(c.shape, 7);
     const GatherLauncher<bf16> run = [=](auto& g, auto* source, auto* packed, auto& finish, auto* target) {
@@ -19,8 +22,9 @@ void check_all_directions(const ConvCase& c, int gather, int weights, int splits
     };
     CHECK(forward_error<bf16>(c.shape, d, run) < rounding<bf16>);
     CHECK(backward_error<bf16>(c.shape, d, run) < rounding<bf16>);
-    CHECK(weights_error<bf16>(c.shape, d, splits, [=](auto& g, auto* x, auto* dy, int parts, auto* partial) {
-              conv_weights_group(weights, g, x, dy, parts, partial, nullptr);
+    const int parts = group_weight_parts(weights, weight_gather(c.shape), blocks);
+    CHECK(weights_error<bf16>(c.shape, d, parts, [=](auto& g, auto* x, auto* dy, int, auto* partial) {
+              conv_weights_group(weights, g, x, dy, blocks, partial, nullptr);
           }) < 1e-5);
 }
 
@@ -47,12 +51,48 @@ TEST_CASE("convolutions by wgmma agree with the oracle in all tile sizes and thr
         host::device().order = order;
         check_all_directions(strided, 0, 0, 2);
         check_all_directions(wide, 3, 1, 2);
-        check_all_directions(wide, 2, 3, 4);
-        check_all_directions(strided, 2, 3, 2);
+        check_all_directions(wide, 2, 3, 5);
+        check_all_directions(strided, 2, 3, 7);
     }
     host::device().order = ThreadOrder::reverse;
     check_all_directions(wide, 1, 2, 1);
     host::device().order = ThreadOrder::forward;
+}
+
+TEST_CASE("blocks share out the steps of all tiles evenly, and know who has the others") {
+    for (std::uint64_t n = 0; n < 200; ++n) {
+        const divs::Random random(n, divs::Stream::test);
+        StepShares s{1 + static_cast<int>(random.below(0, 40)), 1 + static_cast<int>(random.below(1, 100)),
+                     0};
+        s.blocks = 1 + static_cast<int>(random.below(2, static_cast<std::uint64_t>(s.total())));
+        INFO(s.tiles << " tiles of " << s.steps << " steps, " << s.blocks << " blocks");
+        std::vector<std::vector<int>> blocks_of(static_cast<std::size_t>(s.tiles));
+        std::int64_t next = 0;  // step of the sequence
+        for (int block = 0; block < s.blocks; ++block) {
+            const std::int64_t size = s.begin(block + 1) - s.begin(block);
+            REQUIRE(size >= s.total() / s.blocks);
+            REQUIRE(size <= s.total() / s.blocks + 1);
+            REQUIRE(s.begin(block) == next);
+            while (next < s.begin(block + 1)) {
+                const TileSteps t = tile_steps(s, next, s.begin(block + 1));
+                REQUIRE(t.tile * s.steps + t.begin == next);
+                REQUIRE(t.end > t.begin);
+                REQUIRE(t.end <= s.steps);
+                next += t.end - t.begin;
+                blocks_of[static_cast<std::size_t>(t.tile)].push_back(block);
+            }
+        }
+        REQUIRE(next == s.total());
+        int most = 0;
+        for (int tile = 0; tile < s.tiles; ++tile) {
+            const std::vector<int>& blocks = blocks_of[static_cast<std::size_t>(tile)];
+            CHECK(s.first_block(tile) == blocks.front());
+            CHECK(s.parts(tile) == static_cast<int>(blocks.size()));
+            CHECK(blocks.back() - blocks.front() + 1 == static_cast<int>(blocks.size()));
+            most = std::max(most, static_cast<int>(blocks.size()));
+        }
+        CHECK(s.most_parts() == most);
+    }
 }
 
 TEST_CASE("what the tensor copy engine cannot fetch is refused") {
