@@ -133,37 +133,39 @@ constexpr int piece_begin(int piece, int channels, int shift) {
 }
 
 // How blocks share out the steps of tiles (stream-K: Osama et al., arXiv 2301.03598): the steps of all tiles
-// stand in one sequence, and each block has as many of them as any other. A tile's sums come in parts, one
-// for each block that has steps of it.
+// stand in one sequence, of less than 2^31, and the blocks have as many of them each, the first ones one
+// more. A tile's sums come in parts, one for each block that has steps of it.
 struct StepShares {
     int tiles = 1, steps = 1, blocks = 1;  // steps: of a tile
+    int each = 1, longer = 0;              // steps of a block, and the blocks that have one more
+    int most = 1;                          // parts of any tile
 
-    constexpr std::int64_t total() const { return std::int64_t{tiles} * steps; }
-    constexpr std::int64_t begin(int block) const { return total() * block / blocks; }
-    // The block that has a step.
-    constexpr int block_of(std::int64_t step) const {
-        return static_cast<int>(((step + 1) * blocks - 1) / total());
-    }
-    constexpr int first_block(int tile) const { return block_of(std::int64_t{tile} * steps); }
-    constexpr int parts(int tile) const {
-        return block_of((std::int64_t{tile} + 1) * steps - 1) - first_block(tile) + 1;
-    }
-    constexpr int most_parts() const {
-        int most = 1;
+    constexpr StepShares(int all_tiles, int tile_steps, int all_blocks)
+        : tiles(all_tiles),
+          steps(tile_steps),
+          blocks(all_blocks),
+          each(total() / blocks),
+          longer(total() % blocks) {
         for (int tile = 0; tile < tiles; ++tile)
             if (parts(tile) > most) most = parts(tile);
-        return most;
     }
+    constexpr int total() const { return tiles * steps; }
+    constexpr int begin(int block) const { return block * each + (block < longer ? block : longer); }
+    // The block that has a step.
+    constexpr int block_of(int step) const {
+        const int by_longer = step / (each + 1);
+        return by_longer < longer ? by_longer : (step - longer) / each;
+    }
+    constexpr int first_block(int tile) const { return block_of(tile * steps); }
+    constexpr int parts(int tile) const { return block_of((tile + 1) * steps - 1) - first_block(tile) + 1; }
 };
 // A block's next steps of one tile, from a step of the sequence on.
 struct TileSteps {
     int tile = 0, begin = 0, end = 0;
 };
-constexpr TileSteps tile_steps(const StepShares& shares, std::int64_t from, std::int64_t to) {
-    const int tile = static_cast<int>(from / shares.steps);
-    const auto begin = static_cast<int>(from - std::int64_t{tile} * shares.steps);
-    const std::int64_t left = to - from;
-    return {tile, begin, left < shares.steps - begin ? begin + static_cast<int>(left) : shares.steps};
+constexpr TileSteps tile_steps(const StepShares& shares, int from, int to) {
+    const int tile = from / shares.steps, begin = from - tile * shares.steps, left = to - from;
+    return {tile, begin, left < shares.steps - begin ? begin + left : shares.steps};
 }
 
 // Whether the engine can have it: corners, tap distances and steps have few bits (PTX ISA, "im2col mode").

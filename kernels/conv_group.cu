@@ -63,6 +63,13 @@ bool axes_fit(const Gather& g) {
     return true;
 }
 
+// All steps of backward-weights have a number.
+bool few_steps(const ConvShape& x) {
+    const WeightGather g = weight_gather(x);
+    const std::int64_t tiles = std::int64_t{ceil_div(g.group_k, 64)} * boxes_of(g);
+    return tiles * ceil_div(g.pixels, box_channels) < std::int64_t{1} << 31;
+}
+
 }  // namespace
 
 TileSize group_gather_tile(int variant) {
@@ -76,12 +83,12 @@ StepShares group_weight_shares(int variant, const WeightGather& g, int blocks) {
 }
 int group_weight_parts(int variant, const WeightGather& g, int blocks) {
     return with_weight_tile(
-        variant, [&](auto tile) { return shares_of<decltype(tile)>(g, blocks).most_parts() * tile.shares; });
+        variant, [&](auto tile) { return shares_of<decltype(tile)>(g, blocks).most * tile.shares; });
 }
 
 bool conv_group_takes(const ConvShape& x) {
     return x.groups == 1 && x.stride_h <= 2 && x.stride_w <= 2 && x.shift % 16 == 0 && x.n % x.frames == 0 &&
-           axes_fit(forward_gather(x)) && axes_fit(backward_gather(x));
+           few_steps(x) && axes_fit(forward_gather(x)) && axes_fit(backward_gather(x));
 }
 
 void conv_gather_group(int variant, const Gather& g, const bf16* source, const bf16* weights,

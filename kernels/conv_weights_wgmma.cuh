@@ -133,13 +133,13 @@ __device__ void compute_weight_tiles(const WeightGather& g, const Ring<Tile>& ri
     const std::uint64_t rights =
         matrix_descriptor(tiles_at + Tile::left_boxes * Tile::box_bytes, Tile::box_bytes, 1024);
     const std::size_t size = static_cast<std::size_t>(g.group_k) * static_cast<std::size_t>(g.columns);
-    const int block = static_cast<int>(blockIdx.x), most = shares.most_parts();
-    const std::int64_t to = shares.begin(block + 1);
+    const int block = static_cast<int>(blockIdx.x);
+    const int to = shares.begin(block + 1);
     RingPlace<Tile::stages> at;
     if (share > 0) at.advance();
     int next = share,
         known = 0;  // of this block's stages: this warpgroup's next, and those of the parts so far
-    for (std::int64_t from = shares.begin(block); from < to;) {
+    for (int from = shares.begin(block); from < to;) {
         const TileSteps steps = tile_steps(shares, from, to);
         float sum[Tile::columns / 2] = {};
         int before = -1;
@@ -164,7 +164,7 @@ __device__ void compute_weight_tiles(const WeightGather& g, const Ring<Tile>& ri
         const WeightTilePlace place = weight_tile_place<Tile>(g, steps.tile);
         // The last part of a tile leaves zeros where other tiles have more parts.
         const int part = block - shares.first_block(steps.tile),
-                  end = steps.end == shares.steps ? most : part + 1;
+                  end = steps.end == shares.steps ? shares.most : part + 1;
 #pragma unroll 1
         for (int p = part; p < end; ++p) {
             write_weight_tile<Tile>(g, place.row0 + down * 64 + warp * 16, place.box0, sum,
@@ -189,9 +189,9 @@ __global__ void __launch_bounds__(Tile::threads, 1)
         give_registers<40>();
         if (uniform(static_cast<int>(threadIdx.x) / 32) == 0 && elected()) {
             const int block = static_cast<int>(blockIdx.x);
-            const std::int64_t to = shares.begin(block + 1);
+            const int to = shares.begin(block + 1);
             RingPlace<Tile::stages> at;
-            for (std::int64_t from = shares.begin(block); from < to;) {
+            for (int from = shares.begin(block); from < to;) {
                 const TileSteps steps = tile_steps(shares, from, to);
                 copy_weight_tile(g, h, w, maps, ring, steps, at);
                 from += steps.end - steps.begin;

@@ -244,7 +244,7 @@ class Collector {
             found_.push_back(
                 std::make_unique<WeightAlgorithm>(problem_, Kind::warpgroups, variant, parts, blocks));
         };
-        const auto most = static_cast<int>(std::min<std::int64_t>(whole.total(), processors));
+        const int most = std::min(whole.total(), processors);
         const int of_tiles = whole.tiles * std::max(1, std::min(processors / whole.tiles, whole.steps));
         add(most);
         if (of_tiles != most) add(of_tiles);

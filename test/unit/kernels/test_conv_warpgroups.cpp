@@ -62,14 +62,14 @@ TEST_CASE("convolutions by wgmma agree with the oracle in all tile sizes and thr
 TEST_CASE("blocks share out the steps of all tiles evenly, and know who has the others") {
     for (std::uint64_t n = 0; n < 200; ++n) {
         const divs::Random random(n, divs::Stream::test);
-        StepShares s{1 + static_cast<int>(random.below(0, 40)), 1 + static_cast<int>(random.below(1, 100)),
-                     0};
-        s.blocks = 1 + static_cast<int>(random.below(2, static_cast<std::uint64_t>(s.total())));
+        const auto tiles = 1 + random.below(0, 40), steps = 1 + random.below(1, 100);
+        const StepShares s(static_cast<int>(tiles), static_cast<int>(steps),
+                           1 + static_cast<int>(random.below(2, tiles * steps)));
         INFO(s.tiles << " tiles of " << s.steps << " steps, " << s.blocks << " blocks");
         std::vector<std::vector<int>> blocks_of(static_cast<std::size_t>(s.tiles));
-        std::int64_t next = 0;  // step of the sequence
+        int next = 0;  // step of the sequence
         for (int block = 0; block < s.blocks; ++block) {
-            const std::int64_t size = s.begin(block + 1) - s.begin(block);
+            const int size = s.begin(block + 1) - s.begin(block);
             REQUIRE(size >= s.total() / s.blocks);
             REQUIRE(size <= s.total() / s.blocks + 1);
             REQUIRE(s.begin(block) == next);
@@ -91,7 +91,7 @@ TEST_CASE("blocks share out the steps of all tiles evenly, and know who has the 
             CHECK(blocks.back() - blocks.front() + 1 == static_cast<int>(blocks.size()));
             most = std::max(most, static_cast<int>(blocks.size()));
         }
-        CHECK(s.most_parts() == most);
+        CHECK(s.most == most);
     }
 }
 
