@@ -25,29 +25,31 @@ void ConvCache::read() {
     std::string line;
     if (!std::getline(stream, line)) return;
     const auto header = nlohmann::json::parse(line, nullptr, false);
-    if (!header.is_object() || header.value("kind", nlohmann::json()) != kind ||
-        header.value("machine", nlohmann::json()) != machine_)
-        return;
+    if (!header.is_object() || header.value("kind", nlohmann::json()) != kind) return;
     while (std::getline(stream, line)) {
         const auto choice = nlohmann::json::parse(line, nullptr, false);
-        if (!choice.is_object() || !choice.contains("problem") || !choice.contains("algorithm")) continue;
-        if (!choice["problem"].is_string() || !choice["algorithm"].is_string()) continue;
-        choices_.emplace(choice["problem"].get<std::string>(), choice["algorithm"].get<std::string>());
+        const auto text = [&](const char* name) {
+            const auto field = choice.is_object() ? choice.value(name, nlohmann::json()) : nlohmann::json();
+            return field.is_string() ? field.get<std::string>() : std::string();
+        };
+        if (const std::string algorithm = text("algorithm"); !algorithm.empty())
+            choices_.emplace(std::pair(text("machine"), text("problem")), algorithm);
     }
 }
 
 std::optional<std::string> ConvCache::find(const std::string& key) const {
-    const auto found = choices_.find(key);
+    const auto found = choices_.find({machine_, key});
     return found == choices_.end() ? std::nullopt : std::optional(found->second);
 }
 
 void ConvCache::add(const std::string& key, const std::string& algorithm) {
-    choices_[key] = algorithm;
+    choices_[{machine_, key}] = algorithm;
     if (file_.empty() || !writable_) return;
     read();  // keeps what is here already
-    std::string text = nlohmann::json{{"kind", kind}, {"machine", machine_}}.dump() + "\n";
-    for (const auto& [problem, name] : choices_)
-        text += nlohmann::json{{"problem", problem}, {"algorithm", name}}.dump() + "\n";
+    std::string text = nlohmann::json{{"kind", kind}}.dump() + "\n";
+    for (const auto& [of, name] : choices_)
+        text +=
+            nlohmann::json{{"machine", of.first}, {"problem", of.second}, {"algorithm", name}}.dump() + "\n";
     try {
         if (file_.has_parent_path()) io::make_folder(file_.parent_path());
         io::write_atomically(file_, text);

@@ -1,18 +1,18 @@
-// The file in which earlier runs left which algorithm was the fastest: a line of JSON a choice, under a
-// header that names what they were measured on. A file that is torn, foreign or of other versions counts as
-// empty.
+// The file in which earlier runs left which algorithm was the fastest: a line of JSON a choice, with what it
+// was measured on, under a header. A file that is torn or foreign counts as empty.
 #pragma once
 
 #include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace divs::nn::cuda {
 
 class ConvCache {
   public:
-    // `machine` names GPU and versions; choices of another are not used.
+    // `machine` names GPU, versions and settings; choices of others are not used, and kept.
     ConvCache(std::filesystem::path file, std::string machine);
 
     std::optional<std::string> find(const std::string& key) const;
@@ -25,7 +25,7 @@ class ConvCache {
 
     std::filesystem::path file_;
     std::string machine_;
-    std::map<std::string, std::string> choices_;
+    std::map<std::pair<std::string, std::string>, std::string> choices_;  // by machine and problem
     bool writable_ = true;
 };
 

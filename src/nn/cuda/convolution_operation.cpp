@@ -117,11 +117,6 @@ class ConvolutionOperation final : public Operation {
 
 }  // namespace
 
-// The plain kernels read through any shift.
-bool can_fold(const TemporalShift&, const Conv2d&) {
-    return true;
-}
-
 OperationPtr plan(const Conv2d& op, const Descs& inputs, const PlanOptions& options, Context& context) {
     return std::make_unique<ConvolutionOperation>(op, inputs, options, context);
 }

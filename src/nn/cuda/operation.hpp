@@ -74,8 +74,11 @@ OperationPtr plan(const Add& op, const Descs& inputs, const PlanOptions& options
 OperationPtr plan(const Pool& op, const Descs& inputs, const PlanOptions& options, Context& context);
 OperationPtr plan(const AdaptiveAveragePool& op, const Descs& inputs, const PlanOptions& options,
                   Context& context);
-// Whether a convolution can read its input through this shift.
-bool can_fold(const TemporalShift& shift, const Conv2d& conv);
+// Whether convolutions read their input through a shift: any kernel of ours can, but in float32 ours are
+// plain, and a copy of the input costs less than cuDNN's, which cannot, gain.
+inline bool can_fold(const Context& context) {
+    return context.type() == DType::bf16 || context.tf32();
+}
 // A convolution whose window is the whole image: (O, C * H * W) is (O, C, H, W).
 OperationPtr plan(const Linear& op, const Descs& inputs, const PlanOptions& options, Context& context);
 OperationPtr plan(const Dropout& op, const Descs& inputs, const PlanOptions& options, Context& context);

@@ -122,10 +122,6 @@ class OracleOperation final : public Operation {
 
 }  // namespace
 
-bool can_fold(const TemporalShift&, const Conv2d&) {
-    return true;
-}
-
 OperationPtr plan(const Conv2d& op, const Descs& inputs, const PlanOptions& options, Context& context) {
     require_trainable(op, options);
     return make_typed<OracleOperation>(inputs[0], Op{op}, inputs, options, context);

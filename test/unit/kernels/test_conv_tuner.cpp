@@ -172,12 +172,15 @@ TEST_CASE("a choice repeats where it must not depend on the clock") {
               two.choose(small_problem(), direction)->name());
 }
 
-TEST_CASE("a file of choices that is torn, foreign or of another machine counts as empty") {
+TEST_CASE("a file of choices that is torn or foreign counts as empty, and one of another machine is kept") {
     const divs::test::Scratch folder;
     const auto file = folder.path() / "conv.jsonl";
     ConvCache(file, "this").add("problem", "algorithm");
     CHECK(ConvCache(file, "this").find("problem") == "algorithm");
     CHECK_FALSE(ConvCache(file, "that").find("problem"));
+    ConvCache(file, "that").add("problem", "another");
+    CHECK(ConvCache(file, "that").find("problem") == "another");
+    CHECK(ConvCache(file, "this").find("problem") == "algorithm");
     const std::string whole = divs::test::read_text(file);
     for (std::size_t size = 0; size < whole.size(); ++size) {
         std::ofstream(file) << whole.substr(0, size);
