@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Video from files to a GPU: what the program chooses to decode with and how long the GPU then waits for clips, by
-# training a clip model on H.264; and that an evaluation on frames decoded by the GPU gives what the CPU's frames give,
+# training a clip model on H.264 against its steps alone; and that an evaluation on frames decoded by the GPU gives what the CPU's frames give,
 # for H.264 and HEVC. Usage: video.sh PROGRAM [FOLDER]
 set -euo pipefail
 divs=$1
@@ -38,19 +38,23 @@ TEXT
 "$divs" train "$folder/train.toml" >"$folder/train.log" 2>&1 || { cat "$folder/train.log" >&2; exit 1; }
 grep "video is decoded" "$folder/train.log" || { echo "the choice of decoder was not said" >&2; exit 1; }
 grep "limited by" "$folder/train.log"
-python3 - "$folder/run/metrics.jsonl" <<'PYTHON'
-import json, statistics, sys
+"$divs" bench step --backend cuda --precision bfloat16 --model tsm_resnet18 --frames 8 --size 224 --batch 32 --steps 30 \
+    --warm-up 5 --json "$folder/alone.json" >/dev/null
+python3 - "$folder/run/metrics.jsonl" "$folder/alone.json" <<'PYTHON'
+import json, sys
 steps = [s for s in map(json.loads, open(sys.argv[1])) if s["kind"] == "step"]
 steps = steps[len(steps) // 3:]  # the first epochs start everything
-idle = sum(s["wait_data"] for s in steps) / sum(s["seconds"] for s in steps)
-rate = statistics.median(s["samples_per_s"] for s in steps)
-print(f"tsm_resnet18, 8x224x224: {rate:.1f} clips/s")
+alone = json.load(open(sys.argv[2]))["figures"][0]["value"]
+rate = sum(s["samples"] for s in steps) / sum(s["seconds"] for s in steps)
+# The host waits for clips while the GPU still has a step to do: what counts is what the GPU could have done.
+idle = max(0, 1 - rate / alone)
+print(f"tsm_resnet18, 8x224x224: {rate:.1f} clips/s, its steps alone {alone:.1f}")
 print(f"gpu.video.idle {idle:.3f} <= 0.05 {'met' if idle <= 0.05 else 'missed'}")
 PYTHON
 
 # The scores of every window, from frames of one decoder.
 scores() {  # DATA DECODER
-    "$divs" --log info analyze --weights "$folder/run" --input "$folder/$1" --every 0.5 --out "$folder/$1-$2" \
+    "$divs" --log info analyze --weights "$folder/run" --input "$folder/$1/videos" --every 0.5 --out "$folder/$1-$2" \
         --set analyze.backend=cuda --set "analyze.decode=$2" >"$folder/$1-$2.log" 2>&1 ||
         { cat "$folder/$1-$2.log" >&2; exit 1; }
     grep -o "video is decoded on the ${2^^}.*" "$folder/$1-$2.log" ||
