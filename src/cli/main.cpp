@@ -4,6 +4,7 @@
 #include "commands.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
+#include "divs/core/process.hpp"
 
 namespace {
 
@@ -36,6 +37,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    divs::keep_freed_memory();
     try {
         return run(argc, argv);
     } catch (const divs::Error& e) {

@@ -2,6 +2,10 @@
 
 #include <unistd.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include <ctime>
 #include <fstream>
 #include <sstream>
@@ -22,6 +26,15 @@ double process_seconds() {
     if (!(fields >> ticks) || clock_gettime(CLOCK_BOOTTIME, &now) != 0) return 0;
     return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec) -
            ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+void keep_freed_memory() {
+#ifdef __GLIBC__
+    constexpr int largest_threshold = 32 << 20;  // that glibc takes: larger pieces are mapped one by one
+    constexpr int kept = 256 << 20;              // at an arena's end
+    mallopt(M_MMAP_THRESHOLD, largest_threshold);
+    mallopt(M_TRIM_THRESHOLD, kept);
+#endif
 }
 
 }  // namespace divs
