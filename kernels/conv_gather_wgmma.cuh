@@ -20,8 +20,8 @@ struct GroupTile {
     static constexpr int blocks_down = Rows / (64 * computing_groups);  // products of 64 rows, a warpgroup
     static constexpr int left_bytes = Rows * box_row_bytes, right_bytes = Columns * box_row_bytes;
     static constexpr int stage_bytes = left_bytes + right_bytes;
-    // What a warp writes at a time: 8 rows of 128 bytes. The pitch, in floats, keeps four rows in banks
-    // apart.
+    // What a warp writes at a time: 8 rows of 128 bytes. The pitch, in floats, keeps four rows apart in
+    // banks.
     static constexpr int slice_rows = 8, slice = 64, slice_pitch = slice + 8;
     static constexpr int slice_bytes = slice_rows * slice_pitch * 4;
     static constexpr int slices_bytes = 4 * computing_groups * slice_bytes;
@@ -95,11 +95,10 @@ __device__ void copy_gather_tiles(const Gather& g, const GatherMaps& maps, const
         constexpr bool shifts = Tile::shift == Shift::read;
         const int clip = shifts ? first.image / g.frames : 0, frame = first.image - clip * g.frames;
         const Distances down = distances(h), across = distances(w);
-        const int columns_end = w.taps, rows_end = h.taps;
         int slot_h = h.slot * g.slots_w + w.slot, distance_h = down.first;
-        for (int i = 0; i < rows_end; ++i, slot_h += h.slot_step * g.slots_w, distance_h += down.step) {
+        for (int i = 0; i < h.taps; ++i, slot_h += h.slot_step * g.slots_w, distance_h += down.step) {
             int slot = slot_h, distance_w = across.first;
-            for (int j = 0; j < columns_end; ++j, slot += w.slot_step, distance_w += across.step)
+            for (int j = 0; j < w.taps; ++j, slot += w.slot_step, distance_w += across.step)
                 for (int piece = 0; piece < g.reduced;) {
                     const int c = shifts ? piece / box_channels * box_channels : piece;
                     char* to = ring.tiles + at.stage * Tile::stage_bytes;
@@ -195,8 +194,8 @@ __device__ void compute_gather_tiles(const Gather& g, const Finish<bf16>& finish
     const int warp = static_cast<int>(threadIdx.x) / 32 % 4, lane = static_cast<int>(threadIdx.x) % 32;
     const int pieces = pieces_of(g.reduced, g.shift_in);
     float* slice = reinterpret_cast<float*>(ring.slices + (group * 4 + warp) * Tile::slice_bytes);
-    const std::uint32_t tiles_at =
-        shared_address(ring.tiles);  // of this group's rows, and the columns, in stage 0
+    // Of this group's rows, and of the columns, in stage 0.
+    const std::uint32_t tiles_at = shared_address(ring.tiles);
     const std::uint64_t lefts = matrix_descriptor(
         tiles_at + static_cast<std::uint32_t>(group * Tile::blocks_down * 64 * box_row_bytes), 16, 1024);
     const std::uint64_t rights = matrix_descriptor(tiles_at + Tile::left_bytes, 16, 1024);
