@@ -65,6 +65,7 @@ class Subject {
         const nn::LossSum sum = model_.train_step({pixels_, labels_, samples_, 1, 0}, {}, nullptr);
         const double trained = watch.seconds();
         settings_.weight = sum.weight;
+        settings_.weight_is_queued = false;  // queue() may have been called before
         const std::span<float> state[] = {{velocity_->data(), model_.parameters().size()}};
         model_.backend().update(settings_, model_.update_ranges(), model_.parameters(), model_.gradients(),
                                 state);

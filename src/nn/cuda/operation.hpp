@@ -74,8 +74,8 @@ OperationPtr plan(const Add& op, const Descs& inputs, const PlanOptions& options
 OperationPtr plan(const Pool& op, const Descs& inputs, const PlanOptions& options, Context& context);
 OperationPtr plan(const AdaptiveAveragePool& op, const Descs& inputs, const PlanOptions& options,
                   Context& context);
-// Whether convolutions read their input through a shift: any kernel of ours can, but in float32 ours are
-// plain, and a copy of the input costs less than cuDNN's, which cannot, gain.
+// Whether convolutions read their input through a shift: any kernel of ours can, cuDNN's cannot. In float32 ours are
+// plain ones, so the input is copied there and cuDNN's may be chosen.
 inline bool can_fold(const Context& context) {
     return context.type() == DType::bf16 || context.tf32();
 }
