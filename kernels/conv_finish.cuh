@@ -26,12 +26,13 @@ __device__ inline TargetRow target_row(const Gather& g, int phase_h, int phase_w
     return {target_pixel(g, h, w, at.image, at.y, at.x), at.image};
 }
 
-// The same for a channel that may be shifted to another frame (shifted_target()).
+// The same for a channel that may be shifted to another frame.
 __device__ inline TargetRow target_of(const Gather& g, TargetRow row, int channel) {
     if (const int offset = frame_offset(channel, g.shift_out); offset != 0) {
-        const int frame = g.by_frames.remainder(row.image, g.by_frames.quotient(row.image)) + offset;
-        row.zero = frame < 0 || frame >= g.frames;
-        row.pixel += (row.zero ? -offset * (g.frames - 1) : offset) * g.target_h * g.target_w;
+        const int frame = g.by_frames.remainder(row.image, g.by_frames.quotient(row.image));
+        const ShiftedTarget to = shifted_target(row.image, frame, g.frames, offset);
+        row.pixel += (to.image - row.image) * g.target_h * g.target_w;
+        row.zero = to.zero;
     }
     return row;
 }

@@ -199,14 +199,15 @@ constexpr int shifted_image(int image, int frames, int offset) {
 }
 
 // Where a value of shifted channels is written, going backward: each element exactly once. What leaves a clip
-// at one end is replaced by the zero that belongs at its other end.
+// at one end is replaced by the zero that belongs at its other end. frame: the image's within its clip.
 struct ShiftedTarget {
     int image = 0;
     bool zero = false;
 };
-constexpr ShiftedTarget shifted_target(int image, int frames, int offset) {
-    const int to = shifted_image(image, frames, offset);
-    return to >= 0 ? ShiftedTarget{to, false} : ShiftedTarget{image - offset * (frames - 1), true};
+constexpr ShiftedTarget shifted_target(int image, int frame, int frames, int offset) {
+    const int to = frame + offset;
+    return to >= 0 && to < frames ? ShiftedTarget{image + offset, false}
+                                  : ShiftedTarget{image - offset * (frames - 1), true};
 }
 
 // The index of a source pixel, in pixels, or -1 outside of it.

@@ -99,7 +99,7 @@ TEST_CASE("shifted channels are written once each, and what leaves a clip leaves
         for (const int offset : {-1, 0, 1}) {
             std::set<int> images;
             for (int image = 0; image < 2 * frames; ++image) {
-                const ShiftedTarget to = shifted_target(image, frames, offset);
+                const ShiftedTarget to = shifted_target(image, image % frames, frames, offset);
                 images.insert(to.image);
                 CHECK(to.zero == (shifted_image(image, frames, offset) < 0));
                 CHECK(to.image / frames == image / frames);
