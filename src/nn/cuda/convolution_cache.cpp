@@ -32,8 +32,9 @@ void ConvCache::read() {
             const auto field = choice.is_object() ? choice.value(name, nlohmann::json()) : nlohmann::json();
             return field.is_string() ? field.get<std::string>() : std::string();
         };
-        if (const std::string algorithm = text("algorithm"); !algorithm.empty())
-            choices_.emplace(std::pair(text("machine"), text("problem")), algorithm);
+        if (const auto machine = text("machine"), algorithm = text("algorithm");
+            !machine.empty() && !algorithm.empty())
+            choices_.emplace(std::pair(machine, text("problem")), algorithm);
     }
 }
 
