@@ -7,7 +7,7 @@ find_package(HDF5 REQUIRED COMPONENTS C)
 find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
-pkg_check_modules(LIBAV REQUIRED IMPORTED_TARGET libavformat>=59 libavcodec>=59 libavfilter>=8 libavutil>=57 libswscale>=6)
+pkg_check_modules(LIBAV REQUIRED IMPORTED_TARGET libavformat>=59 libavcodec>=59 libavutil>=57 libswscale>=6)
 
 # Not by its own CMake files: Debian's ask for OpenCL headers that nothing here needs.
 find_path(DNNL_INCLUDE_DIR dnnl.hpp REQUIRED)

@@ -24,10 +24,15 @@ AVPixelFormat choose_format(AVCodecContext* decoder, const AVPixelFormat* offere
     return avcodec_default_get_format(decoder, offered);
 }
 
+AVBufferRef* cuda_context() {
+    AVBufferRef* context = av_hwdevice_ctx_alloc(AV_HWDEVICE_TYPE_CUDA);
+    if (!context) throw_error<Error>("libavutil cannot use the GPU: it was built without CUDA");
+    return context;
+}
+
 }  // namespace
 
-HardwareDevice::HardwareDevice(const DevicePictures& device)
-    : context_(av_made(av_hwdevice_ctx_alloc(AV_HWDEVICE_TYPE_CUDA))) {
+HardwareDevice::HardwareDevice(const DevicePictures& device) : context_(cuda_context()) {
     const auto& context = *reinterpret_cast<const AVHWDeviceContext*>(context_->data);
     auto& cuda = *static_cast<AVCUDADeviceContext*>(context.hwctx);
     cuda.cuda_ctx = static_cast<CUcontext>(device.context());

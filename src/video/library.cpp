@@ -20,7 +20,9 @@ std::string dotted(unsigned version) {
 LibraryInfo library_info() {
     LibraryInfo info{av_version_info(), dotted(avcodec_version()), dotted(avformat_version()), avcodec_license(),
                      {}, {}, {}};
-    for (const char* name : {"h264", "hevc", "av1", "mpeg4", "mjpeg", "vp8", "vp9", "mpeg2video"})
+    // libav's own av1 is there always, but decodes on GPUs alone.
+    for (const char* name :
+         {"h264", "hevc", "libdav1d", "libaom-av1", "mpeg4", "mjpeg", "vp8", "vp9", "mpeg2video"})
         if (avcodec_find_decoder_by_name(name)) info.decoders.emplace_back(name);
     for (const char* name : {"libx264", "libx265", "mpeg4", "mjpeg"})
         if (avcodec_find_encoder_by_name(name)) info.encoders.emplace_back(name);

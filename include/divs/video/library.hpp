@@ -10,7 +10,7 @@ struct LibraryInfo {
     std::string version;                // of FFmpeg: "5.1.9-0+deb12u1"
     std::string avcodec, avformat;      // "59.37.100"
     std::string licence;                // of this build: "GPL version 2 or later"
-    std::vector<std::string> decoders;  // of the codecs that surveillance uses, those that are there
+    std::vector<std::string> decoders;  // on the CPU, of the codecs that surveillance uses
     std::vector<std::string> encoders;  // that divs synth can use
     std::vector<std::string> hardware;  // kinds of hardware decoding that were built in; a device may be missing
 };

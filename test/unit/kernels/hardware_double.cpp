@@ -23,9 +23,9 @@ int mark_frames(AVCodecContext* decoder, AVFrame* frame, int flags) {
     return code;
 }
 
+// Not by av_hwframe_ctx_alloc(): a libavutil that was built without CUDA makes none.
 BufferHandle frames_context(AVPixelFormat format) {
-    const BufferHandle device(av_made(av_hwdevice_ctx_alloc(AV_HWDEVICE_TYPE_CUDA)));
-    BufferHandle frames(av_made(av_hwframe_ctx_alloc(device.get())));
+    BufferHandle frames(av_made(av_buffer_allocz(sizeof(AVHWFramesContext))));
     reinterpret_cast<AVHWFramesContext*>(frames->data)->sw_format = format;
     return frames;
 }

@@ -21,8 +21,8 @@ struct NoDevice final : DevicePictures {
 FrameHandle frame_of(AVPixelFormat on_device) {
     FrameHandle frame = make_frame();
     frame->format = AV_PIX_FMT_CUDA;
-    const BufferHandle device(av_made(av_hwdevice_ctx_alloc(AV_HWDEVICE_TYPE_CUDA)));
-    frame->hw_frames_ctx = av_made(av_hwframe_ctx_alloc(device.get()));
+    // Not by av_hwframe_ctx_alloc(): a libavutil that was built without CUDA makes none.
+    frame->hw_frames_ctx = av_made(av_buffer_allocz(sizeof(AVHWFramesContext)));
     reinterpret_cast<AVHWFramesContext*>(frame->hw_frames_ctx->data)->sw_format = on_device;
     return frame;
 }
