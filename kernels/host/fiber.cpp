@@ -1,22 +1,23 @@
 #include "fiber.hpp"
 
-#include <ucontext.h>
-
 #include <algorithm>
+#include <boost/context/fiber.hpp>
 #include <cstring>
 #include <memory>
 #include <numeric>
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/asan_interface.h>
 #else
 // What AddressSanitizer must be told when the stack changes; nothing without it.
 static void __sanitizer_start_switch_fiber(void**, const void*, std::size_t) {}
 static void __sanitizer_finish_switch_fiber(void*, const void**, std::size_t*) {}
+static void __asan_unpoison_memory_region(const void*, std::size_t) {}
 #endif
 
 namespace divs::kernels::host {
@@ -26,14 +27,29 @@ constexpr std::size_t stack_bytes = 128 << 10;  // enough under sanitizers too
 
 enum class State { ready, at_block_barrier, at_warp_barrier, done };
 
+// A fiber's stack, which is kept for the next block, as Boost.Context allocates it.
+struct KeptStack {
+    char* bytes;
+    boost::context::stack_context allocate() const {
+        boost::context::stack_context stack;
+        stack.size = stack_bytes;
+        stack.sp = bytes + stack_bytes;
+        return stack;
+    }
+    void deallocate(boost::context::stack_context&) noexcept {}
+};
+
 struct Fiber {
-    ucontext_t context{};
     std::unique_ptr<char[]> stack{new char[stack_bytes]};
+    boost::context::fiber context;  // where the thread goes on; empty before its start and after its end
     State state = State::done;
     std::uint32_t mask = 0;  // of the warp barrier that it waits at
     dim3 index;
     void* fake_stack = nullptr;  // AddressSanitizer's
 };
+
+// Ends a thread whose block has failed elsewhere.
+struct Abandoned {};
 
 // The block that runs on this thread of the host.
 class Block {
@@ -49,14 +65,21 @@ class Block {
         for (unsigned i = 0; i < count_; ++i)
             start(*fibers_[i], dim3(i % size.x, i / size.x % size.y, i / (size.x * size.y)));
         failure_ = nullptr;
-        while (turn(order) && !failure_) release();
-        if (failure_) std::rethrow_exception(failure_);
+        while (!failure_ && turn(order)) release();
+        if (!failure_) return;
+        for (unsigned i = 0; i < count_; ++i)
+            if (fibers_[i]->context) resume(i);
+        std::rethrow_exception(failure_);
     }
 
     void wait(State state, std::uint32_t mask) {
-        fibers_[current_]->state = state;
-        fibers_[current_]->mask = mask;
-        leave(false);
+        Fiber& fiber = *fibers_[current_];
+        fiber.state = state;
+        fiber.mask = mask;
+        __sanitizer_start_switch_fiber(&fiber.fake_stack, scheduler_stack_, scheduler_bytes_);
+        scheduler_ = std::move(scheduler_).resume();
+        __sanitizer_finish_switch_fiber(fiber.fake_stack, &scheduler_stack_, &scheduler_bytes_);
+        if (failure_) throw Abandoned();
     }
     void* shared() { return shared_.data(); }
     unsigned current() const { return current_; }
@@ -64,42 +87,49 @@ class Block {
 
   private:
     void start(Fiber& fiber, dim3 index) {
-        getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = fiber.stack.get();
-        fiber.context.uc_stack.ss_size = stack_bytes;
-        fiber.context.uc_link = nullptr;
         fiber.state = State::ready;
         fiber.index = index;
         fiber.fake_stack = nullptr;
-        makecontext(&fiber.context, reinterpret_cast<void (*)()>(&Block::enter), 0);
+        __asan_unpoison_memory_region(fiber.stack.get(), stack_bytes);  // whose last frame never returned
+        fiber.context = boost::context::fiber(
+            std::allocator_arg, KeptStack{fiber.stack.get()},
+            [this](boost::context::fiber&& scheduler) { return run_thread(std::move(scheduler)); });
     }
 
-    static void enter();
+    // The current thread from its start to its end, on its own stack.
+    boost::context::fiber run_thread(boost::context::fiber&& scheduler) {
+        __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack_, &scheduler_bytes_);
+        scheduler_ = std::move(scheduler);
+        try {
+            if (!failure_) (*body_)();
+        } catch (const Abandoned&) {
+        } catch (...) {
+            failure_ = std::current_exception();
+        }
+        fibers_[current_]->state = State::done;
+        __sanitizer_start_switch_fiber(nullptr, scheduler_stack_, scheduler_bytes_);
+        return std::move(scheduler_);
+    }
 
-    // Lets each thread that can run go on until it waits or ends. False when all have ended.
+    void resume(unsigned thread) {
+        Fiber& fiber = *fibers_[thread];
+        current_ = thread;
+        threadIdx = fiber.index;
+        __sanitizer_start_switch_fiber(&scheduler_fake_stack_, fiber.stack.get(), stack_bytes);
+        fiber.context = std::move(fiber.context).resume();
+        __sanitizer_finish_switch_fiber(scheduler_fake_stack_, nullptr, nullptr);
+    }
+
+    // Lets each thread that can run go on until it waits or ends. False when all have ended or one has
+    // failed.
     bool turn(const std::vector<unsigned>& order) {
         bool alive = false;
         for (const unsigned i : order) {
-            Fiber& fiber = *fibers_[i];
-            if (fiber.state == State::ready) {
-                current_ = i;
-                threadIdx = fiber.index;
-                __sanitizer_start_switch_fiber(&scheduler_fake_stack_, fiber.stack.get(), stack_bytes);
-                swapcontext(&scheduler_, &fiber.context);
-                __sanitizer_finish_switch_fiber(scheduler_fake_stack_, nullptr, nullptr);
-                if (failure_) return false;
-            }
-            alive = alive || fiber.state != State::done;
+            if (fibers_[i]->state == State::ready) resume(i);
+            if (failure_) return false;
+            alive = alive || fibers_[i]->state != State::done;
         }
         return alive;
-    }
-
-    void leave(bool for_good) {
-        Fiber& fiber = *fibers_[current_];
-        __sanitizer_start_switch_fiber(for_good ? nullptr : &fiber.fake_stack, scheduler_stack_,
-                                       scheduler_bytes_);
-        swapcontext(&fiber.context, &scheduler_);
-        __sanitizer_finish_switch_fiber(fiber.fake_stack, &scheduler_stack_, &scheduler_bytes_);
     }
 
     // Lets go on whoever has all it waits for.
@@ -115,7 +145,9 @@ class Block {
                 release_warp(i);
         }
         for (unsigned i = 0; i < count_; ++i) any_ready = any_ready || fibers_[i]->state == State::ready;
-        if (!any_ready) throw std::runtime_error("the threads of a block wait for each other: " + states());
+        if (!any_ready)
+            failure_ = std::make_exception_ptr(
+                std::runtime_error("the threads of a block wait for each other: " + states()));
     }
 
     void release_warp(unsigned thread) {
@@ -146,25 +178,14 @@ class Block {
     std::vector<std::unique_ptr<Fiber>> fibers_;  // kept for the next block
     std::vector<uint4> shared_;
     std::vector<std::uint64_t> slots_;
-    ucontext_t scheduler_{};
+    boost::context::fiber scheduler_;  // where the host goes on while a thread runs
     void* scheduler_fake_stack_ = nullptr;
     const void* scheduler_stack_ = nullptr;
     std::size_t scheduler_bytes_ = 0;
     std::exception_ptr failure_;
 };
 
-thread_local Block block;
-
-void Block::enter() {
-    __sanitizer_finish_switch_fiber(nullptr, &block.scheduler_stack_, &block.scheduler_bytes_);
-    try {
-        (*block.body_)();
-    } catch (...) {
-        block.failure_ = std::current_exception();
-    }
-    block.fibers_[block.current_]->state = State::done;
-    block.leave(true);
-}
+thread_local Block* block = nullptr;  // this thread's; a plain pointer, as it is asked for in inner loops
 
 std::vector<unsigned> order_of(unsigned count, std::uint64_t salt) {
     std::vector<unsigned> order(count);
@@ -184,26 +205,28 @@ void run_grid(dim3 grid, dim3 size, std::size_t shared_bytes, const std::functio
     if (threads == 0 || threads > 1024) throw std::runtime_error("a block has 1 to 1024 threads");
     gridDim = grid;
     blockDim = size;
+    thread_local Block kept;
+    block = &kept;
     for (const unsigned b : order_of(grid.x * grid.y * grid.z, 0)) {
         blockIdx = dim3(b % grid.x, b / grid.x % grid.y, b / (grid.x * grid.y));
-        block.run(size, shared_bytes, body, order_of(threads, b + 1));
+        block->run(size, shared_bytes, body, order_of(threads, b + 1));
     }
 }
 
 void wait_for_block() {
-    block.wait(State::at_block_barrier, 0);
+    block->wait(State::at_block_barrier, 0);
 }
 void wait_for_warp(std::uint32_t mask) {
-    block.wait(State::at_warp_barrier, mask);
+    block->wait(State::at_warp_barrier, mask);
 }
 void* block_shared() {
-    return block.shared();
+    return block->shared();
 }
 int warp_lane() {
-    return static_cast<int>(block.current() % 32);
+    return static_cast<int>(block->current() % 32);
 }
 std::uint64_t& warp_slot(int lane) {
-    return block.slot(block.current() / 32 * 32 + static_cast<unsigned>(lane));
+    return block->slot(block->current() / 32 * 32 + static_cast<unsigned>(lane));
 }
 
 }  // namespace divs::kernels::host

@@ -1,6 +1,8 @@
 // The double of the device itself: barriers, shuffles and votes mean what they mean on a GPU, and what is
 // wrong on a GPU shows.
+#include <memory>
 #include <numeric>
+#include <stdexcept>
 #include <vector>
 
 #include "kernels/block.hpp"
@@ -68,9 +70,11 @@ __global__ void count_kernel(unsigned* counter, float* sum) {
     atomicAdd(sum, 0.5F);
 }
 
-__global__ void throwing_kernel() {
+__global__ void throwing_kernel(std::shared_ptr<int> held) {
     if (threadIdx.x == 40) throw std::runtime_error("from a thread");
+    const std::shared_ptr<int> mine = held;
     __syncthreads();
+    ++*mine;
 }
 
 }  // namespace
@@ -115,7 +119,11 @@ TEST_CASE("Threads that wait for each other for ever are an error, as is one thr
     in_all_orders([] {
         CHECK_THROWS_WITH(launch(1, 64, 0, nullptr, half_barrier_kernel),
                           ContainsSubstring("wait for each other"));
-        CHECK_THROWS_WITH(launch(1, 64, 0, nullptr, throwing_kernel), ContainsSubstring("from a thread"));
+        const auto held = std::make_shared<int>(0);
+        CHECK_THROWS_WITH(launch(1, 64, 0, nullptr, throwing_kernel, held),
+                          ContainsSubstring("from a thread"));
+        CHECK(held.use_count() == 1);  // the threads that waited were ended, and freed what they had
+        CHECK(*held == 0);
         CHECK(reversed<true>()[0] == 256);  // and the next kernel runs
     });
 }
