@@ -3,8 +3,7 @@
 # test_mpi_NAME, with the World of test/mpi/world.hpp, run under mpirun once for each number of ranks. Called again for
 # a NAME that exists, without SOURCES, it adds runs with other ARGS under the VARIANT's name.
 add_library(divs_mpi_test_main OBJECT ${CMAKE_CURRENT_SOURCE_DIR}/mpi/main.cpp)
-target_include_directories(divs_mpi_test_main PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
-target_link_libraries(divs_mpi_test_main PUBLIC divs_comm Catch2::Catch2)
+target_link_libraries(divs_mpi_test_main PUBLIC divs_comm divs_catch)
 
 # More ranks than cores, as root too, none bound to a core.
 set(DIVS_MPI_ENVIRONMENT

@@ -1,10 +1,9 @@
 // The tests of the cuda backend on the GPU at hand; ends with 77 and "no GPU here" where there is none.
-#define CATCH_CONFIG_RUNNER
 #include <cstdio>
 #include <exception>
 
 #include "cuda/device.hpp"
-#include "support/catch.hpp"
+#include "support/run_cases.hpp"
 
 int main(int argc, char** argv) {
     try {
@@ -13,5 +12,5 @@ int main(int argc, char** argv) {
         std::printf("no GPU here: %s\n", e.what());
         return 77;
     }
-    return Catch::Session().run(argc, argv);
+    return divs::test::run_cases(argc, argv);
 }

@@ -4,7 +4,7 @@
 //   --block               the same, waiting inside MPI
 //   --cluster-size N      ranks a cluster
 //   --cluster-link S,B    emulated: seconds of latency, bytes/s          --centre-link S,B
-#define CATCH_CONFIG_RUNNER
+#define CATCH_CONFIG_EXTERNAL_INTERFACES
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -12,6 +12,7 @@
 #include "divs/core/log.hpp"
 #include "mpi/world.hpp"
 #include "support/catch.hpp"
+#include "support/run_cases.hpp"
 
 namespace {
 
@@ -77,5 +78,5 @@ int main(int argc, char** argv) {
     divs::comm::World world(options);
     running = &world;
     divs::log::configure("warn", world.rank(), world.size());
-    return Catch::Session().run(argc, argv);
+    return divs::test::run_cases(argc, argv);
 }

@@ -19,7 +19,7 @@ namespace Catch::Matchers {
 inline StdString::ContainsMatcher ContainsSubstring(const std::string& text) { return Contains(text); }
 }  // namespace Catch::Matchers
 
-#ifdef CATCH_CONFIG_RUNNER  // version 2 shows its listeners to programs with a main of their own only
+#ifdef CATCH_CONFIG_EXTERNAL_INTERFACES  // version 2 shows its listeners on request only
 namespace Catch {
 using EventListenerBase = TestEventListenerBase;
 }

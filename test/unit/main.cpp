@@ -1,4 +1,5 @@
-#define CATCH_CONFIG_RUNNER
-#include "support/catch.hpp"
+#include "support/run_cases.hpp"
 
-int main(int argc, char** argv) { return Catch::Session().run(argc, argv); }
+int main(int argc, char** argv) {
+    return divs::test::run_cases(argc, argv);
+}
