@@ -9,7 +9,7 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 
 "$here/install_packages.sh" build run
-build=$("$here/build.sh" release divs)
+build=$(DIVS_TESTS=OFF "$here/build.sh" release divs)
 divs=$build/src/cli/divs
 
 . "$here/mpi_environment.sh"

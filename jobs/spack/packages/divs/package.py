@@ -29,6 +29,7 @@ class Divs(CMakePackage):
     depends_on("tomlplusplus@3.3:")
     depends_on("nlohmann-json@3.11:")
     depends_on("catch2@2.13:", type=("build", "test"), when="+tests")
+    depends_on("boost +context", type=("build", "test"), when="+tests")
 
     depends_on("python@3.9:", type="run")
     depends_on("py-matplotlib", type="run")
