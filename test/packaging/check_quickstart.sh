@@ -24,8 +24,9 @@ git clone -q --no-hardlinks "$top" "$root/divs"
 for time in first second; do
     echo "== the $time time"
     SECONDS=0
-    # Its own /proc and devices, gone with the shell.
-    unshare -m bash -c "mount --bind /proc '$root/proc' && mount --rbind /dev '$root/dev' &&
+    # Its own /proc, /sys and devices, gone with the shell.
+    unshare -m bash -c "mount --bind /proc '$root/proc' && mount --rbind /sys '$root/sys' &&
+        mount --rbind /dev '$root/dev' &&
         exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root chroot '$root' \
             timeout -k 10 1800 /divs/jobs/quickstart.sh /quickstart" </dev/null
     echo "== the $time time: $SECONDS s"
