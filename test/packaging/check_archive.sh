@@ -5,18 +5,9 @@
 # Needs root and the network. The same suite as the machine's, since the archive takes its libraries along but
 # not its C library. DIVS_MIRROR: another mirror of Debian than deb.debian.org.
 set -euo pipefail
-top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-[ "$(id -u)" = 0 ] || { echo "needs root: debootstrap and chroot"; exit 77; }
+. "$(dirname "${BASH_SOURCE[0]}")/work_folder.sh"
 "$top/jobs/install_packages.sh" build package
-if [ $# -ge 1 ]; then
-    mkdir -p "$1"
-    work=$(realpath "$1")
-else
-    work=$(mktemp -d)
-    trap 'rm -rf "$work"' EXIT
-fi
 cd "$top"  # where the presets are
-suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 say() { echo "== $*"; }
 
 # pack ON|OFF NAME: builds, installs, tries the installed tree at two places, and packs. Leaves $work/NAME.tar.gz.
@@ -83,10 +74,7 @@ SH
 }
 
 pack ON bundled
-say "a bare root ($suite)"
-rm -rf "$work/root"
-debootstrap --variant=minbase "$suite" "$work/root" ${DIVS_MIRROR:-} >"$work/debootstrap.log" 2>&1 ||
-    { tail "$work/debootstrap.log"; exit 1; }
+make_bare_root
 try bundled mpirun
 pack OFF site
 say "the site's Open MPI"

@@ -3,23 +3,10 @@
 #   check_quickstart.sh [FOLDER]    works in FOLDER and leaves it (default: a temporary one, removed at the end)
 # Needs root and the network. What is committed is tried. DIVS_MIRROR: another mirror of Debian than deb.debian.org.
 set -euo pipefail
-top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-[ "$(id -u)" = 0 ] || { echo "needs root: debootstrap and chroot"; exit 77; }
+. "$(dirname "${BASH_SOURCE[0]}")/work_folder.sh"
 "$top/jobs/install_packages.sh" package
-if [ $# -ge 1 ]; then
-    mkdir -p "$1"
-    work=$(realpath "$1")
-else
-    work=$(mktemp -d)
-    trap 'rm -rf "$work"' EXIT
-fi
-suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 root=$work/root
-
-echo "== a bare root ($suite)"
-rm -rf "$root"
-debootstrap --variant=minbase "$suite" "$root" ${DIVS_MIRROR:-} >"$work/debootstrap.log" 2>&1 ||
-    { tail "$work/debootstrap.log"; exit 1; }
+make_bare_root
 git clone -q --no-hardlinks "$top" "$root/divs"
 for time in first second; do
     echo "== the $time time"
