@@ -1,6 +1,8 @@
 // The `divs bench` command: one subcommand a benchmark.
 #include "bench.hpp"
 
+#include <CLI/CLI.hpp>
+
 #include "commands.hpp"
 
 namespace divs::cli {

@@ -3,13 +3,14 @@
 // the machine and the versions.
 #pragma once
 
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
-
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+namespace CLI {
+class App;
+}
 namespace divs::cli {
 struct Common;
 }

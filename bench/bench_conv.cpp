@@ -2,6 +2,7 @@
 // matrix product in the same run. Work is counted as 2 x multiply-adds of the direct algorithm, whatever
 // algorithm runs, and the time holds all that a step pays: packing weights out of the arena, and their
 // gradients back into it.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <map>

@@ -3,6 +3,7 @@
 // (bench/simulate.sh).
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 

@@ -1,5 +1,6 @@
 // `divs bench decode`: frames a second of decoding a video's shards, alone and with conversion to a model's
 // input.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
 #include <cmath>

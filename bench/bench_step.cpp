@@ -1,6 +1,7 @@
 // `divs bench step`: a whole training step of one rank on noise: forward, loss, backward, SGD with momentum.
 // With
 // --predict: its prediction, as it is trained and folded.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <thread>

@@ -22,13 +22,17 @@ if("undefined" IN_LIST DIVS_SANITIZE)
   target_compile_options(divs_options INTERFACE -fno-sanitize-recover=undefined)
 endif()
 
-# divs_room(NAME SOURCES ... LINK ...): the static library of one folder of src/.
+# divs_room(NAME SOURCES ... LINK ... [COMPUTES]): the static library of one folder of src/. What COMPUTES is optimised
+# even where sanitizers watch it; the others take two thirds of the time to compile as they are.
 function(divs_room name)
-  cmake_parse_arguments(ROOM "" "" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(ROOM "COMPUTES" "" "SOURCES;LINK" ${ARGN})
   if(ROOM_SOURCES)
     add_library(divs_${name} STATIC ${ROOM_SOURCES})
     target_include_directories(divs_${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
     target_link_libraries(divs_${name} PUBLIC divs_options ${ROOM_LINK})
+    if(DIVS_SANITIZE AND ROOM_COMPUTES)
+      target_compile_options(divs_${name} PRIVATE -O1)
+    endif()
   else()
     add_library(divs_${name} INTERFACE)
     target_link_libraries(divs_${name} INTERFACE divs_options ${ROOM_LINK})

@@ -1,4 +1,5 @@
 // The paced job as a program of its own, for smpirun.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
 

@@ -1,4 +1,5 @@
 // divs analyze [CONFIG.toml] --weights FILE --input PATH
+#include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 #include <optional>

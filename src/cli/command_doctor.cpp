@@ -1,4 +1,5 @@
 // divs doctor [CONFIG.toml]
+#include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 

@@ -1,4 +1,5 @@
 // divs eval CONFIG.toml [--weights FILE] [--split val]
+#include <CLI/CLI.hpp>
 #include <fstream>
 #include <iostream>
 #include <memory>

@@ -1,6 +1,7 @@
 // divs export CHECKPOINT OUT.h5: weights for others.   divs import IN.h5 FOLDER: weights to train on from.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 

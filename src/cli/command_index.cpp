@@ -1,4 +1,5 @@
 // divs index DATASET
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
 #include <iostream>

@@ -1,6 +1,7 @@
 // divs info: what this program was built from and what it finds here.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>

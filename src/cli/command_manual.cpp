@@ -1,5 +1,6 @@
 // divs man, divs completion SHELL: what is installed beside the program, made from its own options. Not shown
 // by --help.
+#include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 

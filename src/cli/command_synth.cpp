@@ -1,6 +1,7 @@
 // divs synth: renders a labelled traffic data set.
 #include <fmt/core.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <memory>

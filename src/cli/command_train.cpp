@@ -1,4 +1,5 @@
 // divs train CONFIG.toml
+#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "commands.hpp"

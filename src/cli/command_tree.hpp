@@ -2,9 +2,12 @@
 // one source of the manual page and of the shells' completions.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
+
+namespace CLI {
+class App;
+}
 
 namespace divs::cli {
 

@@ -2,10 +2,12 @@
 // a failure is thrown as divs::Error and turned into a message and an exit code by main().
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include <string>
 #include <vector>
+
+namespace CLI {
+class App;
+}
 
 namespace divs::cli {
 
