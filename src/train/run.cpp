@@ -56,6 +56,10 @@ double Run::slowdown() const {
 TrainResult Run::execute() {
     say_hello();
     bool finished = true;
+    // What a run that was stopped reported is not true any more once it goes on.
+    std::error_code ignored;
+    if (is_root() && ledger_->epoch() < static_cast<std::uint64_t>(settings_.run.epochs))
+        std::filesystem::remove(report_file(), ignored);
     while (ledger_->epoch() < static_cast<std::uint64_t>(settings_.run.epochs) &&
            (finished = train_epoch())) {
     }

@@ -1,6 +1,7 @@
 // The state of a training run on one rank, and the steps that it is made of. See trainer.hpp.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -91,7 +92,9 @@ class Run {
     // run_summary.cpp
     std::vector<Facts> gather_facts();  // collective; of all ranks on rank 0
     void report_ranks();                // collective; a line of metrics.jsonl
-    void summarise(bool finished);
+    void summarise(bool finished);      // collective
+    void report_run(bool finished, double seconds, const std::vector<Facts>& ranks, const std::string& proof);
+    std::filesystem::path report_file() const { return settings_.run.folder / "report.html"; }
     void collect_trace();
     void write_run_report(bool finished, const std::vector<std::pair<std::string, std::string>>& facts);
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "divs/core/build_info.hpp"
@@ -90,9 +91,20 @@ void Run::report_ranks() {
 void Run::summarise(bool finished) {
     const double seconds = since_start_.seconds();
     const std::vector<Facts> ranks = gather_facts();
-    if (trace_) collect_trace();
+    const bool nothing_left = finished && step_ == resumed_at_;
+    if (trace_ && !nothing_left) collect_trace();
     if (!is_root()) return;
 
+    const SampleLedger::Proof proof = ledger_->prove();
+    if (nothing_left && std::filesystem::exists(report_file()))
+        monitor_->say(fmt::format("\n{:<18} finished before: step {} was the last of epoch {}\n{}\nreport: {}", "result",
+                                  step_, ledger_->epoch(), proof.text, report_file().string()));
+    else
+        report_run(finished, seconds, ranks, proof.text);
+    if (!proof.consistent) throw_error<Error>("the sample ledger does not add up: {}", proof.text);
+}
+
+void Run::report_run(bool finished, double seconds, const std::vector<Facts>& ranks, const std::string& proof) {
     const Facts sum = sum_of(ranks);
     const double all = seconds * static_cast<double>(ranks.size());
     std::vector<std::pair<std::string, std::string>> facts{
@@ -133,9 +145,7 @@ void Run::summarise(bool finished) {
     monitor_->line(line);
     std::string text = "\n";
     for (const auto& [name, value] : facts) text += fmt::format("{:<18} {}\n", name, value);
-    const SampleLedger::Proof proof = ledger_->prove();
-    monitor_->say(text + proof.text);
-    if (!proof.consistent) throw_error<Error>("the sample ledger does not add up: {}", proof.text);
+    monitor_->say(text + proof);
     write_run_report(finished, facts);
 }
 
@@ -170,8 +180,8 @@ void Run::write_run_report(bool finished, const std::vector<std::pair<std::strin
     report.versions = {{"divs", build.version + " (" + build.revision + ")"}, {"compiler", build.compiler}};
     for (const auto& fact : machine_info()) report.versions.push_back(fact);
     report.configuration = settings_.effective;
-    io::write_report(settings_.run.folder / "report.html", report);
-    monitor_->say(fmt::format("report: {}", (settings_.run.folder / "report.html").string()));
+    io::write_report(report_file(), report);
+    monitor_->say(fmt::format("report: {}", report_file().string()));
 }
 
 }  // namespace divs::train

@@ -92,6 +92,28 @@ TEST_CASE("a model learns, evaluates and reports on one rank and on two") {
     }
 }
 
+TEST_CASE("a training that is through says so when it is started again, and keeps its report") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data");
+    const std::string command = "train " + config(scratch, "run");
+    REQUIRE(divs::test::divs(command, 2).status == 0);
+    const std::string report = read_text(scratch / "run/report.html");
+    const auto again = divs::test::divs(command, 2);
+    INFO(again.text());
+    CHECK(again.status == 0);
+    CHECK_THAT(again.text(), ContainsSubstring("finished before: step 16 was the last of epoch 2") &&
+                                 !ContainsSubstring("limited by"));
+    CHECK(read_text(scratch / "run/report.html") == report);
+    CHECK(metrics(scratch, "run", "summary").size() == 1);
+
+    // More epochs than before are trained.
+    const auto more = divs::test::divs(command + " --set train.epochs=3", 2);
+    INFO(more.text());
+    CHECK(more.status == 0);
+    CHECK_THAT(more.text(), ContainsSubstring("24 (8 in this run)"));
+    CHECK(read_text(scratch / "run/report.html") != report);
+}
+
 TEST_CASE("in a global order the parameters do not depend on the number of ranks or their shares") {
     const Scratch scratch;
     make_small_dataset(scratch / "data");
