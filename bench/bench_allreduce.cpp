@@ -22,7 +22,7 @@
 namespace divs::bench {
 namespace {
 
-struct Options {
+struct AllreduceOptions {
     std::vector<std::size_t> kilobytes{1, 10, 100, 1000, 10000, 100000};
     int rounds = 9;
     bool no_overlap_part = false;
@@ -75,7 +75,7 @@ double time_library(comm::World& world, std::span<float> values, int repeats) {
     return slowest(world, seconds / repeats);
 }
 
-void sweep(comm::World& world, const Options& o, Report& report) {
+void sweep(comm::World& world, const AllreduceOptions& o, Report& report) {
     for (const std::size_t kilobytes : o.kilobytes) {
         std::vector<float> values(kilobytes * 1000 / sizeof(float), 0.0F);
         const int repeats = kilobytes < 1000 ? 20 : 1;
@@ -103,7 +103,7 @@ void sweep(comm::World& world, const Options& o, Report& report) {
 // A model on noise, its gradients summed over the ranks in buckets.
 class Job {
   public:
-    Job(comm::World& world, const Options& o)
+    Job(comm::World& world, const AllreduceOptions& o)
         : world_(world),
           model_(nn::zoo_model(o.model, {100, 1, o.size, o.size}),
                  nn::make_backend("cpu", {o.threads, false})),
@@ -193,7 +193,7 @@ void pace_link(comm::World& world, Job& job, double seconds) {
 
 // Slows the link until the sums of a step take `share` of its compute, of which the sums' own work is part.
 // Gives the compute seconds.
-double slow_link(comm::World& world, Job& job, const Options& o) {
+double slow_link(comm::World& world, Job& job, const AllreduceOptions& o) {
     std::vector<double> compute;
     for (int i = -2; i < o.steps; ++i) {
         const double seconds = job.compute();
@@ -211,7 +211,7 @@ double slow_link(comm::World& world, Job& job, const Options& o) {
     return median(compute);
 }
 
-void overlap(comm::World& world, const Options& o, Report& report) {
+void overlap(comm::World& world, const AllreduceOptions& o, Report& report) {
     Job job(world, o);
     const double before = slow_link(world, job, o);
     std::vector<double> compute{before}, seconds[2], exposed[2], busy[2];
@@ -239,7 +239,7 @@ void overlap(comm::World& world, const Options& o, Report& report) {
                             1e-6 * static_cast<double>(job.gradient_bytes())));
 }
 
-void run(const Options& o) {
+void run(const AllreduceOptions& o) {
     comm::run_job({}, [&](comm::World& world) {
         Report report("allreduce", {"KB", "ours ms", "MPI_Allreduce ms", "ours GB/s", "ours against MPI",
                                     "shared ms", "shared against MPI"});
@@ -257,7 +257,7 @@ void add_allreduce(CLI::App& bench) {
     CLI::App& command = *bench.add_subcommand(
         "allreduce",
         "Sums over ranks against MPI_Allreduce, and how much of them overlap hides; run it under mpirun");
-    auto o = std::make_shared<Options>();
+    auto o = std::make_shared<AllreduceOptions>();
     command.add_option("--kilobytes", o->kilobytes, "Lengths of the sums");
     command.add_option("--rounds", o->rounds, "Measurements a length; their median counts")
         ->check(CLI::Range(1, 10000));

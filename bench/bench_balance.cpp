@@ -17,7 +17,7 @@
 namespace divs::bench {
 namespace {
 
-struct Options {
+struct BalanceOptions {
     int ranks = 4;
     double sample_ms = 2, factor = 4;
     std::uint64_t rounds = 72;
@@ -27,7 +27,7 @@ struct Options {
 
 // The throttled rank, and with four ranks the levels of heterogeneity of OmniLearn (Tyagi and Sharma, 2025),
 // as the speeds that their batch shares of 48 imply.
-std::vector<PacedJob> jobs_for(int ranks, const Options& options) {
+std::vector<PacedJob> jobs_for(int ranks, const BalanceOptions& options) {
     PacedJob job;
     job.batch = options.batch;
     job.rounds = options.rounds;
@@ -88,7 +88,7 @@ const PacedResult& middle(std::vector<PacedResult>& results) {
 }
 
 // All jobs, on every rank; rank 0 reports.
-void run_all(Link& link, const Options& options, bool threads) {
+void run_all(Link& link, const BalanceOptions& options, bool threads) {
     Report report("balance", {"job", "split", "round ms", "best ms", "eta", "imbalance", "waited",
                               "samples/s", "mean shares"});
     for (const PacedJob& job : jobs_for(link.size(), options)) {
@@ -118,7 +118,7 @@ void run_all(Link& link, const Options& options, bool threads) {
     report.finish(options.json);
 }
 
-void run(const Options& options) {
+void run(const BalanceOptions& options) {
     comm::World world;
     if (world.size() > 1) {
         WorldLink link(world);
@@ -131,7 +131,7 @@ void run(const Options& options) {
 }  // namespace
 
 void add_balance(CLI::App& bench) {
-    const auto options = std::make_shared<Options>();
+    const auto options = std::make_shared<BalanceOptions>();
     CLI::App& app = *bench.add_subcommand(
         "balance", "Unequal ranks: the scheduler against the static split (mpirun -n 4, or threads)");
     app.add_option("--ranks", options->ranks, "ranks that threads stand for, without mpirun")

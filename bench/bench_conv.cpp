@@ -20,7 +20,7 @@
 namespace divs::bench {
 namespace {
 
-struct Options {
+struct ConvOptions {
     std::string model = "resnet18", backend = "cpu", json;
     int size = 112, batch = 32, frames = 1, threads = 1, rounds = 7;
     bool nhwc = false;
@@ -44,7 +44,7 @@ std::string shape_key(const nn::Conv2d& c, const nn::Shape& in) {
 }
 
 // The convolutions of a model, those of one shape together.
-std::vector<Layer> layers_of(const Options& o) {
+std::vector<Layer> layers_of(const ConvOptions& o) {
     const nn::ModelSpec spec = nn::zoo_model(o.model, {1000, o.frames, o.size, o.size});
     std::vector<nn::Shape> shapes;
     std::vector<Layer> layers;
@@ -73,9 +73,9 @@ void fill(float* values, std::size_t n, std::uint64_t seed) {
 }
 
 // One layer planned for one direction, with all its memory.
-class Subject {
+class ConvSubject {
   public:
-    Subject(nn::Backend& backend, const Layer& layer, std::size_t direction, bool nhwc)
+    ConvSubject(nn::Backend& backend, const Layer& layer, std::size_t direction, bool nhwc)
         : direction_(direction) {
         nn::PlanOptions options;
         options.input_gradients = {direction == 1};
@@ -139,18 +139,18 @@ struct Total {
     double work = 0, seconds = 0;
 };
 
-void run(const Options& o) {
+void run(const ConvOptions& o) {
     auto backend = nn::make_backend(o.backend, {o.threads, false});
     const std::vector<Layer> layers = layers_of(o);
     SgemmRate sgemm(o.threads);
     // Each round runs the matrix products and then every layer once in every direction.
     std::vector<std::function<double()>> candidates = sgemm.candidates();
     const std::size_t first = candidates.size();
-    std::vector<std::unique_ptr<Subject>> subjects;
+    std::vector<std::unique_ptr<ConvSubject>> subjects;
     for (const Layer& layer : layers)
         for (std::size_t d = 0; d < directions.size(); ++d) {
             if (d == 1 && layer.first) continue;
-            subjects.push_back(std::make_unique<Subject>(*backend, layer, d, o.nhwc));
+            subjects.push_back(std::make_unique<ConvSubject>(*backend, layer, d, o.nhwc));
             candidates.push_back([subject = subjects.back().get()] { return subject->seconds(); });
         }
     const std::vector<double> seconds = interleaved(o.rounds, 1, candidates);
@@ -187,7 +187,7 @@ void run(const Options& o) {
 
 void add_conv(CLI::App& bench) {
     CLI::App& conv = *bench.add_subcommand("conv", "Every convolution of a model against a matrix product");
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<ConvOptions>();
     conv.add_option("--model", options->model, "A model of the zoo");
     conv.add_option("--size", options->size, "Height and width in pixels")->check(CLI::Range(1, 4096));
     conv.add_option("--batch", options->batch, "Images")->check(CLI::Range(1, 65536));

@@ -16,7 +16,7 @@
 namespace divs::bench {
 namespace {
 
-struct Options {
+struct DecideOptions {
     std::vector<int> ranks{64, 256, 1024};
     std::vector<std::uint32_t> shards{1000, 10000, 100000};
     int repeats = 5;
@@ -108,7 +108,7 @@ Result measure(int ranks, std::uint32_t shards, int repeats) {
     return result;
 }
 
-void run(const Options& o) {
+void run(const DecideOptions& o) {
     Report report("decide", {"ranks", "shards", "median ms", "largest ms", "moves", "decision KB"});
     for (const int ranks : o.ranks)
         for (const std::uint32_t shards : o.shards) {
@@ -125,7 +125,7 @@ void run(const Options& o) {
 }  // namespace
 
 void add_decide(CLI::App& bench) {
-    const auto o = std::make_shared<Options>();
+    const auto o = std::make_shared<DecideOptions>();
     CLI::App& app = *bench.add_subcommand("decide", "The scheduler's own time for a decision, on rank 0");
     app.add_option("--ranks", o->ranks, "Numbers of ranks")->delimiter(',')->check(CLI::Range(1, 100000));
     app.add_option("--shards", o->shards, "Numbers of shards")

@@ -22,7 +22,7 @@
 namespace divs::bench {
 namespace {
 
-struct Options {
+struct DecodeOptions {
     std::vector<std::string> files;
     int threads = 1, workers = 1, size = 224, rounds = 3, warm_up = 1;
     double shard_seconds = 10;
@@ -36,7 +36,7 @@ struct Work {
     std::uint64_t promised = 0;
 };
 
-Work prepare(const std::string& file, const Options& o) {
+Work prepare(const std::string& file, const DecodeOptions& o) {
     Work work;
     const Stopwatch watch;
     work.index = video::index_video(file);
@@ -48,7 +48,7 @@ Work prepare(const std::string& file, const Options& o) {
 }
 
 // Decodes shard after shard, converting each frame where asked. Gives the number of frames.
-std::uint64_t decode_shards(const Work& work, const Options& o, bool convert,
+std::uint64_t decode_shards(const Work& work, const DecodeOptions& o, bool convert,
                             std::atomic<std::size_t>& next) {
     std::uint64_t frames = 0;
     video::Converter converter(o.size, o.size);
@@ -63,7 +63,7 @@ std::uint64_t decode_shards(const Work& work, const Options& o, bool convert,
 }
 
 // Frames a second over the whole file; `workers` shards are decoded at a time.
-double frame_rate(const Work& work, const Options& o, bool convert) {
+double frame_rate(const Work& work, const DecodeOptions& o, bool convert) {
     const Stopwatch watch;
     std::atomic<std::size_t> next{0};
     std::atomic<std::uint64_t> frames{0};
@@ -85,7 +85,7 @@ double frame_rate(const Work& work, const Options& o, bool convert) {
     return static_cast<double>(frames) / watch.seconds();
 }
 
-void run(const Options& o) {
+void run(const DecodeOptions& o) {
     const io::TemporaryFolder scratch("divs-bench");
     std::vector<std::string> files = o.files;
     if (files.empty()) {
@@ -117,7 +117,7 @@ void run(const Options& o) {
 
 void add_decode(CLI::App& bench) {
     CLI::App& decode = *bench.add_subcommand("decode", "Decoding shards, alone and with conversion to RGB");
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<DecodeOptions>();
     decode
         .add_option("files", options->files, "Videos (default: a rendered clip); rates are geometric means")
         ->check(CLI::ExistingFile);

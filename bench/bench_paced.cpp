@@ -17,7 +17,7 @@
 namespace divs::bench {
 namespace {
 
-struct Options {
+struct PacedOptions {
     std::string model = "resnet18", json, name = "equal ranks";
     int pixels = 224, samples = 32;
     double step_ms = 20, decision_ms = 0, adding = 0;
@@ -28,7 +28,7 @@ struct Options {
     bool fixed = false, check = false, shared = false, ping = false;
 };
 
-PacedJob job_for(int ranks, const Options& o) {
+PacedJob job_for(int ranks, const PacedOptions& o) {
     PacedJob job;
     job.name = o.name;
     job.seconds.assign(static_cast<std::size_t>(ranks), 1e-3 * o.step_ms / o.samples);
@@ -44,7 +44,7 @@ PacedJob job_for(int ranks, const Options& o) {
     return job;
 }
 
-void add_figures(Report& report, comm::World& world, const Options& o, const PacedJob& job,
+void add_figures(Report& report, comm::World& world, const PacedOptions& o, const PacedJob& job,
                  const PacedResult& result, double bytes_sent) {
     const std::string name = fmt::format("paced.ranks{}", world.size());
     double moves = 0;
@@ -62,7 +62,7 @@ void add_figures(Report& report, comm::World& world, const Options& o, const Pac
                                                         job.shard_samples));
 }
 
-void report_on(comm::World& world, const Options& o, const PacedJob& job, const PacedResult& result,
+void report_on(comm::World& world, const PacedOptions& o, const PacedJob& job, const PacedResult& result,
                const PacedGradients& gradients, bool simulated, double bytes_sent) {
     Report report(simulated ? "paced (simulated)" : "paced",
                   {"ranks", "job", "split", "compute ms", "round ms", "best ms", "efficiency", "exposed ms",
@@ -98,7 +98,7 @@ double adding_rate() {
 
 // Latency of a short message, and bytes/s that every rank sends while all do, in a sum that is not of a model's length
 // and without the time of adding: what a platform is described by.
-void ping(comm::World& world, const Options& o, bool simulated) {
+void ping(comm::World& world, const PacedOptions& o, bool simulated) {
     constexpr int rounds = 9, turns = 50;
     std::vector<float> values(std::size_t{4} << 20);
     const double others = 1 - 1.0 / world.size(), bytes = static_cast<double>(values.size() * sizeof(float)) * others;
@@ -129,7 +129,7 @@ void ping(comm::World& world, const Options& o, bool simulated) {
     report.finish(o.json);
 }
 
-void train(comm::World& world, const Options& o, bool simulated) {
+void train(comm::World& world, const PacedOptions& o, bool simulated) {
     const PacedJob job = job_for(world.size(), o);
     if (job.rounds < job.first_measured() + 3)
         throw_error<ConfigError>("--rounds {}: expected at least {}", job.rounds, job.first_measured() + 3);
@@ -148,7 +148,7 @@ void train(comm::World& world, const Options& o, bool simulated) {
     if (world.rank() == 0) report_on(world, o, job, result, gradients, simulated, sent() - before);
 }
 
-void run(const Options& o) {
+void run(const PacedOptions& o) {
     const Machine on = machine();
     comm::WorldOptions options = on.world;
     options.cluster_size = o.cluster_size;
@@ -164,7 +164,7 @@ void run(const Options& o) {
 }  // namespace
 
 void add_paced(CLI::App& bench) {
-    const auto o = std::make_shared<Options>();
+    const auto o = std::make_shared<PacedOptions>();
     CLI::App& app = *bench.add_subcommand(
         "paced", "A training job whose ranks sleep instead of computing; scheduler and sums are real");
     app.add_option("--name", o->name, "What the table calls the job");

@@ -26,7 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct RestartOptions {
     std::string model = "resnet18", json, folder;
     int size = 112, batch = 16, threads = 0, ranks = 0, rounds = 5;
 };
@@ -35,7 +35,7 @@ struct Options {
 // job
 
 // Two classes of short videos and a configuration that trains on them: a step or two an epoch.
-void write_job(const fs::path& folder, const Options& o) {
+void write_job(const fs::path& folder, const RestartOptions& o) {
     constexpr int videos = 4, frames = 32;
     std::ofstream labels(folder / "labels.tsv");
     labels << "path\tlabel\tsplit\n";
@@ -52,7 +52,7 @@ void write_job(const fs::path& folder, const Options& o) {
 }
 
 // Trains to the end of that epoch; the program is this one.
-void train(const fs::path& folder, const Options& o, int epochs) {
+void train(const fs::path& folder, const RestartOptions& o, int epochs) {
     const std::string launcher = o.ranks > 0 ? fmt::format("mpirun -n {} ", o.ranks) : "";
     const std::string command =
         fmt::format("{}'{}' train '{}' --set train.epochs={} >'{}' 2>&1", launcher,
@@ -76,7 +76,7 @@ nlohmann::json last_start(const fs::path& folder) {
     return start;
 }
 
-void measure_start(const fs::path& folder, const Options& o, Report& report) {
+void measure_start(const fs::path& folder, const RestartOptions& o, Report& report) {
     write_job(folder, o);
     train(folder, o, 1);
     std::map<std::string, std::vector<double>> seconds;
@@ -104,7 +104,7 @@ void measure_start(const fs::path& folder, const Options& o, Report& report) {
 // stall
 
 struct State {
-    explicit State(const Options& o)
+    explicit State(const RestartOptions& o)
         : model(nn::zoo_model(o.model, {100, 1, o.size, o.size}),
                 nn::make_backend("cpu", {o.threads > 0 ? o.threads : usable_cores(), false})),
           momentum(model.parameters().size()) {
@@ -142,7 +142,7 @@ double time_copy(const std::vector<train::ArrayView>& arrays, std::vector<float>
     return watch.seconds();
 }
 
-void measure_stall(const fs::path& folder, const Options& o, Report& report) {
+void measure_stall(const fs::path& folder, const RestartOptions& o, Report& report) {
     State state(o);
     const train::StateArrays held = state.arrays();
     const auto& arrays = held.arrays;
@@ -185,7 +185,7 @@ void measure_stall(const fs::path& folder, const Options& o, Report& report) {
     report.figure("restart.stall_against_copy", stop[1] / stop[0], "x a copy of the state in memory");
 }
 
-void run(const Options& o) {
+void run(const RestartOptions& o) {
     Report report("restart", {"what", "ms"});
     const io::TemporaryFolder folder("divs-bench", o.folder);
     measure_start(folder.path(), o, report);
@@ -200,7 +200,7 @@ void run(const Options& o) {
 void add_restart(CLI::App& bench) {
     CLI::App& restart = *bench.add_subcommand(
         "restart", "Going on from a checkpoint, and how long saving one stops training");
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<RestartOptions>();
     restart.add_option("--model", options->model, "Model of the zoo");
     restart.add_option("--size", options->size, "Height and width of its input")->check(CLI::Range(8, 4096));
     restart.add_option("--batch", options->batch, "Samples a step, over all ranks")

@@ -28,7 +28,7 @@
 namespace divs::bench {
 namespace {
 
-struct Options {
+struct ScaleOptions {
     std::string config, mode = "both", launcher, folder, json;
     std::string model = "resnet18", backend = "cpu";
     std::vector<int> ranks{1, 2};
@@ -65,7 +65,7 @@ class RunFolder {
 };
 
 // Without a configuration: a rendered road and a model that is worth spreading.
-std::string render(const Options& o, const std::filesystem::path& folder) {
+std::string render(const ScaleOptions& o, const std::filesystem::path& folder) {
     const auto file = folder / "scale.toml";
     if (!std::filesystem::exists(folder / "data" / "labels.tsv")) {
         synth::SynthOptions synth;
@@ -86,7 +86,7 @@ std::string render(const Options& o, const std::filesystem::path& folder) {
     return file;
 }
 
-std::vector<ScaleRun> plan(const Options& o) {
+std::vector<ScaleRun> plan(const ScaleOptions& o) {
     std::vector<ScaleRun> runs;
     for (const char* mode : {"strong", "weak"}) {
         if (o.mode != "both" && o.mode != mode) continue;
@@ -124,7 +124,7 @@ double rate_of(const std::vector<ScaleRun>& runs, const std::vector<ScaleFigures
 
 constexpr double mebi = 1 << 20;
 
-void fill(Report& report, const Options& o, const std::vector<ScaleRun>& runs,
+void fill(Report& report, const ScaleOptions& o, const std::vector<ScaleRun>& runs,
           const std::vector<std::vector<ScaleFigures>>& all) {
     std::vector<ScaleFigures> middle;
     for (const auto& rounds : all) middle.push_back(median_round(rounds));
@@ -161,7 +161,7 @@ void fill(Report& report, const Options& o, const std::vector<ScaleRun>& runs,
     }
 }
 
-void check(Options& o) {
+void check(ScaleOptions& o) {
     std::ranges::sort(o.ranks);
     o.ranks.erase(std::unique(o.ranks.begin(), o.ranks.end()), o.ranks.end());
     const auto cores = static_cast<int>(own_cores().size());
@@ -174,7 +174,7 @@ void check(Options& o) {
         throw_error<InputError>("{}: is not there, expected a configuration as for divs train", o.config);
 }
 
-void run(Options o, const cli::Common& common) {
+void run(ScaleOptions o, const cli::Common& common) {
     cli::require_one_process("bench scale");
     check(o);
     const RunFolder folder(o.folder);
@@ -231,8 +231,8 @@ void run(Options o, const cli::Common& common) {
 }  // namespace
 
 void add_scale(CLI::App& bench, const cli::Common& common) {
-    const auto options = std::make_shared<Options>();
-    Options& o = *options;
+    const auto options = std::make_shared<ScaleOptions>();
+    ScaleOptions& o = *options;
     CLI::App& app = *bench.add_subcommand(
         "scale", "Strong and weak scaling of a training job over rank counts; starts the ranks itself");
     app.add_option("config", o.config, "as for divs train (default: --model on rendered traffic)");

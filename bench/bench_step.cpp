@@ -17,7 +17,7 @@
 namespace divs::bench {
 namespace {
 
-struct Options {
+struct StepOptions {
     std::string model = "resnet18", json;
     std::string backend = "cpu", precision = "float32", conv = "auto";
     int size = 112, batch = 32, frames = 1, classes = 1000;
@@ -25,7 +25,7 @@ struct Options {
     bool profile = false, predict = false;
 };
 
-nn::BackendOptions backend_options(const Options& o) {
+nn::BackendOptions backend_options(const StepOptions& o) {
     nn::BackendOptions options;
     options.threads = o.threads;
     options.precision = nn::precision_of(o.precision);
@@ -34,9 +34,9 @@ nn::BackendOptions backend_options(const Options& o) {
 }
 
 // A model with its optimiser state, and clips of noise.
-class Subject {
+class StepSubject {
   public:
-    explicit Subject(const Options& o)
+    explicit StepSubject(const StepOptions& o)
         : model_(nn::zoo_model(o.model, {o.classes, o.frames, o.size, o.size}),
                  nn::make_backend(o.backend, backend_options(o))),
           velocity_(model_.backend().allocate(model_.parameters().size_bytes())) {
@@ -109,7 +109,7 @@ class Subject {
     bool updated_ = false;  // queue() was called before
 };
 
-void profile_table(Subject& subject, const Options& o) {
+void profile_table(StepSubject& subject, const StepOptions& o) {
     subject.model().profile(true);
     for (int i = 0; i < o.steps; ++i) subject.step();
     Report report("step by operation",
@@ -129,7 +129,7 @@ void profile_table(Subject& subject, const Options& o) {
 }
 
 // On a device most of a step is only queued when the host goes on to the next: all steps count as one.
-void run_queued(Subject& subject, const Options& o) {
+void run_queued(StepSubject& subject, const StepOptions& o) {
     for (int i = 0; i < o.warm_up; ++i) subject.queue();
     subject.model().backend().synchronise();
     std::vector<double> host;
@@ -148,10 +148,10 @@ void run_queued(Subject& subject, const Options& o) {
     if (o.profile) profile_table(subject, o);
 }
 
-void run_timed(Subject& subject, const Options& o) {
+void run_timed(StepSubject& subject, const StepOptions& o) {
     std::vector<double> whole, upload, forward, loss, backward, update;
     for (int i = -o.warm_up; i < o.steps; ++i) {
-        const Subject::Seconds s = subject.step();
+        const StepSubject::Seconds s = subject.step();
         if (i < 0) continue;
         whole.push_back(s.step);
         upload.push_back(s.parts.upload);
@@ -173,7 +173,7 @@ void run_timed(Subject& subject, const Options& o) {
     if (o.profile) profile_table(subject, o);
 }
 
-void run_predict(Subject& subject, const Options& o) {
+void run_predict(StepSubject& subject, const StepOptions& o) {
     const auto folded = nn::make_predictor(subject.model(), nn::make_backend(o.backend, backend_options(o)));
     const std::vector<double> seconds = interleaved(
         o.steps, o.warm_up,
@@ -188,8 +188,8 @@ void run_predict(Subject& subject, const Options& o) {
     report.finish(o.json);
 }
 
-void run(const Options& o) {
-    Subject subject(o);
+void run(const StepOptions& o) {
+    StepSubject subject(o);
     if (o.predict)
         run_predict(subject, o);
     else if (subject.model().backend().host_memory())
@@ -203,7 +203,7 @@ void run(const Options& o) {
 void add_step(CLI::App& bench) {
     CLI::App& step =
         *bench.add_subcommand("step", "A training step of one rank: forward, loss, backward, update");
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<StepOptions>();
     step.add_option("--model", options->model, "A model of the zoo");
     step.add_option("--frames", options->frames, "Frames a clip")->check(CLI::Range(1, 1024));
     step.add_option("--size", options->size, "Height and width in pixels")->check(CLI::Range(1, 4096));

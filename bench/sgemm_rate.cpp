@@ -13,31 +13,31 @@ namespace {
 
 constexpr int size = 2048;  // 3 matrices of 16 MB, 17 GFLOP
 
-// OpenBLAS is opened where it is found, so that nothing but this benchmark needs it.
-struct OpenBlas {
-    using Product = void (*)(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
-                             const float* a, int lda, const float* b, int ldb, float beta, float* c, int ldc);
-    using SetThreads = void (*)(int);
-    struct Close {
-        void operator()(void* library) const noexcept { dlclose(library); }
-    };
-    static constexpr int row_major = 101, as_it_is = 111;  // the values of the C interface of BLAS
-
-    OpenBlas() : library(dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL)) {
-        if (!library) return;
-        product = reinterpret_cast<Product>(dlsym(library.get(), "cblas_sgemm"));
-        set_threads = reinterpret_cast<SetThreads>(dlsym(library.get(), "openblas_set_num_threads"));
-    }
-    bool found() const { return product && set_threads; }
-
-    std::unique_ptr<void, Close> library;
-    Product product = nullptr;
-    SetThreads set_threads = nullptr;
-};
-
 }  // namespace
 
 struct SgemmRate::State {
+    // OpenBLAS is opened where it is found, so that nothing but this benchmark needs it.
+    struct OpenBlas {
+        using Product = void (*)(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
+                                 const float* a, int lda, const float* b, int ldb, float beta, float* c, int ldc);
+        using SetThreads = void (*)(int);
+        struct Close {
+            void operator()(void* library) const noexcept { dlclose(library); }
+        };
+        static constexpr int row_major = 101, as_it_is = 111;  // the values of the C interface of BLAS
+
+        OpenBlas() : library(dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL)) {
+            if (!library) return;
+            product = reinterpret_cast<Product>(dlsym(library.get(), "cblas_sgemm"));
+            set_threads = reinterpret_cast<SetThreads>(dlsym(library.get(), "openblas_set_num_threads"));
+        }
+        bool found() const { return product && set_threads; }
+
+        std::unique_ptr<void, Close> library;
+        Product product = nullptr;
+        SetThreads set_threads = nullptr;
+    };
+
     int threads = 1;
     OpenBlas blas;
     std::vector<float> a, b, c;
@@ -70,7 +70,7 @@ std::vector<std::function<double()>> SgemmRate::candidates() {
     s.blas.set_threads(s.threads);
     all.emplace_back([&s] {
         Stopwatch watch;
-        s.blas.product(OpenBlas::row_major, OpenBlas::as_it_is, OpenBlas::as_it_is, size, size, size, 1.0F,
+        s.blas.product(State::OpenBlas::row_major, State::OpenBlas::as_it_is, State::OpenBlas::as_it_is, size, size, size, 1.0F,
                        s.a.data(), size, s.b.data(), size, 0.0F, s.c.data(), size);
         return watch.seconds();
     });

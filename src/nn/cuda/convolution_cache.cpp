@@ -10,7 +10,7 @@
 namespace divs::nn::cuda {
 namespace {
 
-constexpr const char* kind = "divs convolution choices";
+constexpr const char* file_kind = "divs convolution choices";
 
 }  // namespace
 
@@ -25,7 +25,7 @@ void ConvCache::read() {
     std::string line;
     if (!std::getline(stream, line)) return;
     const auto header = nlohmann::json::parse(line, nullptr, false);
-    if (!header.is_object() || header.value("kind", nlohmann::json()) != kind) return;
+    if (!header.is_object() || header.value("kind", nlohmann::json()) != file_kind) return;
     while (std::getline(stream, line)) {
         const auto choice = nlohmann::json::parse(line, nullptr, false);
         const auto text = [&](const char* name) {
@@ -47,7 +47,7 @@ void ConvCache::add(const std::string& key, const std::string& algorithm) {
     choices_[{machine_, key}] = algorithm;
     if (file_.empty() || !writable_) return;
     read();  // keeps what is here already
-    std::string text = nlohmann::json{{"kind", kind}}.dump() + "\n";
+    std::string text = nlohmann::json{{"kind", file_kind}}.dump() + "\n";
     for (const auto& [of, name] : choices_)
         text +=
             nlohmann::json{{"machine", of.first}, {"problem", of.second}, {"algorithm", name}}.dump() + "\n";

@@ -40,11 +40,11 @@ std::vector<T> values_of(const Tensor& t) {
 }
 
 template <class T>
-void check(const test::OperationCase& c, Precision precision, double bound) {
+void check(const divs::nn::test::OperationCase& c, Precision precision, double bound) {
     INFO(c.name);
-    const auto data = test::fresh_data(c, 21);
+    const auto data = divs::nn::test::fresh_data(c, 21);
     const auto oracle = make_backend("reference", {});
-    const auto expected = test::run_operation(*oracle, c, data);
+    const auto expected = divs::nn::test::run_operation(*oracle, c, data);
     BackendOptions options;
     options.precision = precision;
     Bench bench(options);
@@ -62,12 +62,12 @@ void check(const test::OperationCase& c, Precision precision, double bound) {
     const Shape out = operation->output().shape;
     auto values = data.values;
     std::vector<std::vector<float>> gradients;
-    for (const auto& v : values) gradients.emplace_back(v.size(), test::poison());
+    for (const auto& v : values) gradients.emplace_back(v.size(), divs::nn::test::poison());
     Parameters parameters;
     for (auto& v : values) parameters.values.emplace_back(v);
     for (auto& v : gradients) parameters.gradients.emplace_back(v);
-    const std::vector<float> poison_in(c.inputs[0].size(), test::poison()),
-        poison_out(out.size(), test::poison());
+    const std::vector<float> poison_in(c.inputs[0].size(), divs::nn::test::poison()),
+        poison_out(out.size(), divs::nn::test::poison());
     Tensor x = tensor_of<T>(bench, c.inputs[0], data.inputs[0], type),
            y = tensor_of<T>(bench, out, poison_out, type);
     Tensor dy = tensor_of<T>(bench, out, data.output_gradient, type);
@@ -87,13 +87,13 @@ void check(const test::OperationCase& c, Precision precision, double bound) {
 
 // A folded convolution, which only goes forward.
 template <class T>
-void check_folded(const test::OperationCase& c, Precision precision, double bound) {
+void check_folded(const divs::nn::test::OperationCase& c, Precision precision, double bound) {
     INFO(c.name);
-    test::RunOptions predicting;
+    divs::nn::test::RunOptions predicting;
     predicting.plan.training = predicting.backward = false;
-    auto data = test::fresh_data(c, 22);
+    auto data = divs::nn::test::fresh_data(c, 22);
     const auto oracle = make_backend("reference", {});
-    const auto expected = test::run_operation(*oracle, c, data, predicting).output;
+    const auto expected = divs::nn::test::run_operation(*oracle, c, data, predicting).output;
     BackendOptions options;
     options.precision = precision;
     Bench bench(options);
@@ -110,7 +110,7 @@ void check_folded(const test::OperationCase& c, Precision precision, double boun
     const Shape out = operation->output().shape;
     Parameters parameters;
     for (auto& v : data.values) parameters.values.emplace_back(v);
-    Tensor y = tensor_of<T>(bench, out, std::vector<float>(out.size(), test::poison()), type);
+    Tensor y = tensor_of<T>(bench, out, std::vector<float>(out.size(), divs::nn::test::poison()), type);
     const auto workspace = cuda::allocate_storage(bench.device, operation->workspace_bytes());
     std::vector<const Tensor*> inputs;
     for (const Tensor& t : tensors) inputs.push_back(&t);
@@ -122,7 +122,7 @@ void check_folded(const test::OperationCase& c, Precision precision, double boun
 
 TEST_CASE("the backend's folded convolutions agree with the oracle") {
     int cases = 0;
-    for (const test::OperationCase& c : test::folded_cases()) {
+    for (const divs::nn::test::OperationCase& c : divs::nn::test::folded_cases()) {
         if (c.inputs[0].size() > 3000) continue;  // too slow thread by thread
         ++cases;
         check_folded<float>(c, Precision::float32, 2e-5);
@@ -134,7 +134,7 @@ TEST_CASE("the backend's folded convolutions agree with the oracle") {
 
 TEST_CASE("the backend's convolutions, linear layers and LSTMs agree with the oracle") {
     int cases = 0;
-    for (const test::OperationCase& c : test::all_cases()) {
+    for (const divs::nn::test::OperationCase& c : divs::nn::test::all_cases()) {
         if (!std::holds_alternative<Conv2d>(c.op) && !std::holds_alternative<Linear>(c.op) &&
             !std::holds_alternative<Lstm>(c.op))
             continue;

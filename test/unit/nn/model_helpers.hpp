@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "divs/core/error.hpp"
 #include "divs/core/random.hpp"
 #include "divs/nn/host_view.hpp"
 #include "divs/nn/model.hpp"
@@ -17,6 +18,12 @@ namespace divs::nn::test {
 
 inline std::shared_ptr<Backend> backend(std::string_view name, int threads = 1) {
     return make_backend(name, {threads, true});
+}
+
+inline const Node& node(const ModelSpec& spec, const std::string& name) {
+    for (const Node& n : spec.nodes)
+        if (n.name == name) return n;
+    throw Error("no node " + name);
 }
 
 // Clips of noise with labels, made from a seed.

@@ -20,12 +20,6 @@ std::ptrdiff_t count(const ModelSpec& spec) {
                          [](const Node& node) { return std::holds_alternative<T>(node.op); });
 }
 
-const Node& node(const ModelSpec& spec, const std::string& name) {
-    for (const Node& n : spec.nodes)
-        if (n.name == name) return n;
-    throw divs::Error("no node " + name);
-}
-
 Model trained(const ModelSpec& spec, std::string_view on, std::uint64_t seed = 3) {
     Model model(spec, backend(on));
     model.initialise(seed);

@@ -12,12 +12,6 @@ namespace {
 
 constexpr ModelSize size{4, 1, 32, 32};
 
-const Node& node(const ModelSpec& spec, const std::string& name) {
-    for (const Node& n : spec.nodes)
-        if (n.name == name) return n;
-    throw divs::Error("no node " + name);
-}
-
 std::string message(const std::string& text, const ModelSize& of = size) {
     try {
         parse_model(text, of, "net.txt");
