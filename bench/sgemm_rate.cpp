@@ -18,8 +18,9 @@ constexpr int size = 2048;  // 3 matrices of 16 MB, 17 GFLOP
 struct SgemmRate::State {
     // OpenBLAS is opened where it is found, so that nothing but this benchmark needs it.
     struct OpenBlas {
-        using Product = void (*)(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
-                                 const float* a, int lda, const float* b, int ldb, float beta, float* c, int ldc);
+        using Product = void (*)(int order, int transpose_a, int transpose_b, int m, int n, int k,
+                                 float alpha, const float* a, int lda, const float* b, int ldb, float beta,
+                                 float* c, int ldc);
         using SetThreads = void (*)(int);
         struct Close {
             void operator()(void* library) const noexcept { dlclose(library); }
@@ -70,8 +71,8 @@ std::vector<std::function<double()>> SgemmRate::candidates() {
     s.blas.set_threads(s.threads);
     all.emplace_back([&s] {
         Stopwatch watch;
-        s.blas.product(State::OpenBlas::row_major, State::OpenBlas::as_it_is, State::OpenBlas::as_it_is, size, size, size, 1.0F,
-                       s.a.data(), size, s.b.data(), size, 0.0F, s.c.data(), size);
+        s.blas.product(State::OpenBlas::row_major, State::OpenBlas::as_it_is, State::OpenBlas::as_it_is, size,
+                       size, size, 1.0F, s.a.data(), size, s.b.data(), size, 0.0F, s.c.data(), size);
         return watch.seconds();
     });
     return all;

@@ -97,14 +97,16 @@ void Run::summarise(bool finished) {
 
     const SampleLedger::Proof proof = ledger_->prove();
     if (nothing_left && std::filesystem::exists(report_file()))
-        monitor_->say(fmt::format("\n{:<18} finished before: step {} was the last of epoch {}\n{}\nreport: {}", "result",
-                                  step_, ledger_->epoch(), proof.text, report_file().string()));
+        monitor_->say(
+            fmt::format("\n{:<18} finished before: step {} was the last of epoch {}\n{}\nreport: {}",
+                        "result", step_, ledger_->epoch(), proof.text, report_file().string()));
     else
         report_run(finished, seconds, ranks, proof.text);
     if (!proof.consistent) throw_error<Error>("the sample ledger does not add up: {}", proof.text);
 }
 
-void Run::report_run(bool finished, double seconds, const std::vector<Facts>& ranks, const std::string& proof) {
+void Run::report_run(bool finished, double seconds, const std::vector<Facts>& ranks,
+                     const std::string& proof) {
     const Facts sum = sum_of(ranks);
     const double all = seconds * static_cast<double>(ranks.size());
     std::vector<std::pair<std::string, std::string>> facts{
