@@ -8,6 +8,7 @@
 #include "support/catch.hpp"
 
 using namespace divs::nn;
+namespace nn_test = divs::nn::test;
 
 namespace {
 
@@ -40,11 +41,11 @@ std::vector<T> values_of(const Tensor& t) {
 }
 
 template <class T>
-void check(const divs::nn::test::OperationCase& c, Precision precision, double bound) {
+void check(const nn_test::OperationCase& c, Precision precision, double bound) {
     INFO(c.name);
-    const auto data = divs::nn::test::fresh_data(c, 21);
+    const auto data = nn_test::fresh_data(c, 21);
     const auto oracle = make_backend("reference", {});
-    const auto expected = divs::nn::test::run_operation(*oracle, c, data);
+    const auto expected = nn_test::run_operation(*oracle, c, data);
     BackendOptions options;
     options.precision = precision;
     Bench bench(options);
@@ -62,12 +63,12 @@ void check(const divs::nn::test::OperationCase& c, Precision precision, double b
     const Shape out = operation->output().shape;
     auto values = data.values;
     std::vector<std::vector<float>> gradients;
-    for (const auto& v : values) gradients.emplace_back(v.size(), divs::nn::test::poison());
+    for (const auto& v : values) gradients.emplace_back(v.size(), nn_test::poison());
     Parameters parameters;
     for (auto& v : values) parameters.values.emplace_back(v);
     for (auto& v : gradients) parameters.gradients.emplace_back(v);
-    const std::vector<float> poison_in(c.inputs[0].size(), divs::nn::test::poison()),
-        poison_out(out.size(), divs::nn::test::poison());
+    const std::vector<float> poison_in(c.inputs[0].size(), nn_test::poison()),
+        poison_out(out.size(), nn_test::poison());
     Tensor x = tensor_of<T>(bench, c.inputs[0], data.inputs[0], type),
            y = tensor_of<T>(bench, out, poison_out, type);
     Tensor dy = tensor_of<T>(bench, out, data.output_gradient, type);
@@ -87,13 +88,13 @@ void check(const divs::nn::test::OperationCase& c, Precision precision, double b
 
 // A folded convolution, which only goes forward.
 template <class T>
-void check_folded(const divs::nn::test::OperationCase& c, Precision precision, double bound) {
+void check_folded(const nn_test::OperationCase& c, Precision precision, double bound) {
     INFO(c.name);
-    divs::nn::test::RunOptions predicting;
+    nn_test::RunOptions predicting;
     predicting.plan.training = predicting.backward = false;
-    auto data = divs::nn::test::fresh_data(c, 22);
+    auto data = nn_test::fresh_data(c, 22);
     const auto oracle = make_backend("reference", {});
-    const auto expected = divs::nn::test::run_operation(*oracle, c, data, predicting).output;
+    const auto expected = nn_test::run_operation(*oracle, c, data, predicting).output;
     BackendOptions options;
     options.precision = precision;
     Bench bench(options);
@@ -110,7 +111,7 @@ void check_folded(const divs::nn::test::OperationCase& c, Precision precision, d
     const Shape out = operation->output().shape;
     Parameters parameters;
     for (auto& v : data.values) parameters.values.emplace_back(v);
-    Tensor y = tensor_of<T>(bench, out, std::vector<float>(out.size(), divs::nn::test::poison()), type);
+    Tensor y = tensor_of<T>(bench, out, std::vector<float>(out.size(), nn_test::poison()), type);
     const auto workspace = cuda::allocate_storage(bench.device, operation->workspace_bytes());
     std::vector<const Tensor*> inputs;
     for (const Tensor& t : tensors) inputs.push_back(&t);
@@ -122,7 +123,7 @@ void check_folded(const divs::nn::test::OperationCase& c, Precision precision, d
 
 TEST_CASE("the backend's folded convolutions agree with the oracle") {
     int cases = 0;
-    for (const divs::nn::test::OperationCase& c : divs::nn::test::folded_cases()) {
+    for (const nn_test::OperationCase& c : nn_test::folded_cases()) {
         if (c.inputs[0].size() > 3000) continue;  // too slow thread by thread
         ++cases;
         check_folded<float>(c, Precision::float32, 2e-5);
@@ -134,7 +135,7 @@ TEST_CASE("the backend's folded convolutions agree with the oracle") {
 
 TEST_CASE("the backend's convolutions, linear layers and LSTMs agree with the oracle") {
     int cases = 0;
-    for (const divs::nn::test::OperationCase& c : divs::nn::test::all_cases()) {
+    for (const nn_test::OperationCase& c : nn_test::all_cases()) {
         if (!std::holds_alternative<Conv2d>(c.op) && !std::holds_alternative<Linear>(c.op) &&
             !std::holds_alternative<Lstm>(c.op))
             continue;
