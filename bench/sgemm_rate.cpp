@@ -71,8 +71,8 @@ std::vector<std::function<double()>> SgemmRate::candidates() {
     s.blas.set_threads(s.threads);
     all.emplace_back([&s] {
         Stopwatch watch;
-        s.blas.product(State::OpenBlas::row_major, State::OpenBlas::as_it_is, State::OpenBlas::as_it_is, size,
-                       size, size, 1.0F, s.a.data(), size, s.b.data(), size, 0.0F, s.c.data(), size);
+        s.blas.product(s.blas.row_major, s.blas.as_it_is, s.blas.as_it_is, size, size, size, 1.0F, s.a.data(),
+                       size, s.b.data(), size, 0.0F, s.c.data(), size);
         return watch.seconds();
     });
     return all;
