@@ -8,7 +8,6 @@
 #include "divs/core/clock.hpp"
 #include "divs/core/error.hpp"
 #include "divs/sched/partition.hpp"
-#include "divs/train/evaluate.hpp"
 #include "wire.hpp"
 
 namespace divs::analyze {
@@ -17,9 +16,9 @@ namespace {
 // One rank's work on one round's shards.
 class Worker {
   public:
-    Worker(nn::Model& model, const video::Catalogue& catalogue, const AnalysisOptions& options,
+    Worker(train::Classifier& classifier, const video::Catalogue& catalogue, const AnalysisOptions& options,
            double slowdown)
-        : model_(model), catalogue_(catalogue), options_(options), slowdown_(slowdown) {}
+        : classifier_(classifier), catalogue_(catalogue), options_(options), slowdown_(slowdown) {}
 
     void run(const std::vector<std::uint32_t>& shards) {
         Stopwatch watch;
@@ -50,28 +49,17 @@ class Worker {
 
   private:
     void predict() {
-        std::vector<std::uint64_t> windows;
-        std::vector<Pixels*> pixels;
-        for (const video::Clip& clip : waiting_) {
-            windows.push_back(clip.sample);
-            pixels.push_back(clip.pixels.get());
-        }
-        // A short batch is filled up: the same kernels then give the same bits whoever has how many.
-        const auto batch = static_cast<std::size_t>(options_.batch);
-        pixels.resize(batch, pixels.front());
-        windows.resize(batch);
-        const auto classes = static_cast<std::size_t>(model_.spec().classes);
-        std::vector<float> logits(batch * classes);
-        model_.predict({.samples = windows, .clip_pixels = pixels}, logits);
+        // A short batch is filled up, so that results do not depend on who has how many.
+        auto scores = classifier_.scores(waiting_, static_cast<std::size_t>(options_.batch));
         for (std::size_t i = 0; i < waiting_.size(); ++i) {
-            part_.results.push_back({windows[i], train::softmax({logits.data() + i * classes, classes})});
+            part_.results.push_back({waiting_[i].sample, std::move(scores[i])});
             part_.latencies.push_back(now_seconds() - arrived_[i]);
         }
         waiting_.clear();
         arrived_.clear();
     }
 
-    nn::Model& model_;
+    train::Classifier& classifier_;
     const video::Catalogue& catalogue_;
     const AnalysisOptions& options_;
     const double slowdown_;
@@ -111,11 +99,11 @@ void add_figures(const Part& part, RankFigures& figures, std::vector<double>& la
 
 }  // namespace
 
-Analysis analyze(nn::Model& model, comm::World& world, const video::Catalogue& catalogue,
+Analysis analyze(train::Classifier& classifier, comm::World& world, const video::Catalogue& catalogue,
                  const AnalysisOptions& options) {
     const auto ranks = static_cast<std::size_t>(world.size());
     const auto me = static_cast<std::size_t>(world.rank());
-    Worker worker(model, catalogue, options, options.slowdown.empty() ? 1 : options.slowdown[me]);
+    Worker worker(classifier, catalogue, options, options.slowdown.empty() ? 1 : options.slowdown[me]);
     std::vector<sched::RankModel> speeds(ranks, {.seconds_per_unit = 1});
     Analysis analysis;
     analysis.ranks.resize(ranks);

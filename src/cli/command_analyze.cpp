@@ -1,4 +1,4 @@
-// divs analyze [CONFIG.toml] --weights FILE --input PATH
+// divs analyze [CONFIG.toml] --weights FILE... --input PATH
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
@@ -23,7 +23,8 @@ namespace divs::cli {
 namespace {
 
 struct AnalyzeArguments {
-    std::string config, weights, input, out = "analysis";
+    std::string config, input, out = "analysis";
+    std::vector<std::filesystem::path> weights;
     std::optional<double> every;
     std::vector<std::string> throttles;
 };
@@ -42,8 +43,9 @@ AnalyzeSettings read_settings(Config& config, AnalyzeArguments& arguments) {
     AnalyzeSettings settings;
     const Section analyze = config.section("analyze");
     // What the command line says comes before the file.
-    for (auto& [argument, key] : {std::pair{&arguments.input, "input"}, {&arguments.weights, "weights"}})
-        if (const auto path = analyze.path(key, ""); argument->empty()) *argument = path.string();
+    if (const auto path = analyze.path("input", ""); arguments.input.empty()) arguments.input = path.string();
+    if (auto paths = analyze.paths("weights"); arguments.weights.empty())
+        arguments.weights = std::move(paths);
     settings.every = analyze.get("every", settings.every, 1e-3, 1e6);
     if (arguments.every) settings.every = *arguments.every;
     settings.analysis.batch = analyze.get("batch", settings.analysis.batch, 1, 4096);
@@ -83,11 +85,11 @@ void print_figures(const analyze::Analysis& analysis, double seconds) {
 
 void analyse(comm::World& world, const AnalyzeSettings& settings, const AnalyzeArguments& arguments) {
     comm::require_same_program(world, train::library_versions());
-    const train::Weights weights = train::read_any_weights(arguments.weights);
-    const auto model = train::make_predictor(
+    const std::vector<train::Weights> weights = train::read_any_weights(arguments.weights);
+    train::Classifier classifier(
         weights,
         nn::make_backend(settings.model.backend, train::backend_options(world, settings.model, true)));
-    const nn::ModelSpec& spec = model->spec();
+    const nn::ModelSpec& spec = classifier.model().spec();
 
     video::Dataset files = analyze::collect_files(arguments.input);
     video::IndexingOptions indexing;
@@ -100,11 +102,11 @@ void analyse(comm::World& world, const AnalyzeSettings& settings, const AnalyzeA
     auto indexes = video::index_dataset(files, indexing, peers).files;
     const video::Catalogue catalogue =
         analyze::plan_windows(std::move(files), std::move(indexes),
-                              {spec.frames, weights.clip_stride, settings.every, settings.shard});
+                              {spec.frames, weights.front().clip_stride, settings.every, settings.shard});
 
     analyze::AnalysisOptions options = settings.analysis;
     options.feed.reader = train::reader_options(
-        world, *model, catalogue, {},
+        world, classifier.model(), catalogue, {},
         {settings.decode_on, settings.analysis.feed.threads, settings.limits, false, true});
     options.feed.activity = [&](const std::string& what) { world.describe_activity(what); };
     options.slowdown.assign(static_cast<std::size_t>(world.size()), 1);
@@ -114,14 +116,15 @@ void analyse(comm::World& world, const AnalyzeSettings& settings, const AnalyzeA
             options.slowdown[static_cast<std::size_t>(throttle.rank)] = throttle.factor;
     }
     Stopwatch watch;
-    const analyze::Analysis analysis = analyze::analyze(*model, world, catalogue, options);
+    const analyze::Analysis analysis = analyze::analyze(classifier, world, catalogue, options);
     if (world.rank() != 0) return;
 
     for (const auto& [file, reason] : catalogue.quarantined()) log::warn("{} is left out: {}", file, reason);
     for (const auto& [window, reason] : analysis.skipped)
         log::warn("window {} is left out: {}", window, reason);
-    analyze::write_json_lines(arguments.out + ".jsonl", catalogue, analysis, weights.classes);
-    analyze::write_hdf5(arguments.out + ".h5", catalogue, analysis, weights.classes);
+    const std::vector<std::string>& classes = weights.front().classes;
+    analyze::write_json_lines(arguments.out + ".jsonl", catalogue, analysis, classes);
+    analyze::write_hdf5(arguments.out + ".h5", catalogue, analysis, classes);
     print_figures(analysis, watch.seconds());
     std::cout << fmt::format("results: {0}.jsonl, {0}.h5\n", arguments.out);
 }
@@ -142,12 +145,15 @@ void run_analyze(const Common& common, AnalyzeArguments arguments) {
 }  // namespace
 
 void add_analyze(CLI::App& app, Common& common) {
-    CLI::App& command = *app.add_subcommand("analyze", "Slide a trained model over videos");
+    CLI::App& command = *app.add_subcommand("analyze", "Slide trained models over videos");
     auto arguments = std::make_shared<AnalyzeArguments>();
     command.add_option("config", arguments->config,
                        "TOML file; jobs/reference_analyze.toml has every key with its default");
-    command.add_option("--weights", arguments->weights,
-                       "exported file, checkpoint, or folder of checkpoints");
+    command
+        .add_option("--weights", arguments->weights,
+                    "exported file, checkpoint, or folder of checkpoints. Given several times: the mean of "
+                    "what they predict")
+        ->allow_extra_args(false);
     command.add_option("--input", arguments->input, "a video, or a folder of videos");
     command.add_option("--every", arguments->every, "seconds from one window to the next (1)")
         ->check(CLI::PositiveNumber);

@@ -1,4 +1,4 @@
-// divs eval CONFIG.toml [--weights FILE] [--split val]
+// divs eval CONFIG.toml [--weights FILE]... [--split val]
 #include <CLI/CLI.hpp>
 #include <fstream>
 #include <iostream>
@@ -21,7 +21,8 @@ namespace divs::cli {
 namespace {
 
 struct EvalArguments {
-    std::string config, weights, split = "val", json;
+    std::string config, split = "val", json;
+    std::vector<std::filesystem::path> weights;
     int batch = 32;
 };
 
@@ -40,14 +41,20 @@ void require_classes(const train::Weights& weights, const video::Catalogue& cata
                                 fmt::join(catalogue.dataset.classes, ", "));
 }
 
+std::string names(const std::vector<train::Weights>& weights) {
+    std::vector<std::string> files;
+    for (const train::Weights& member : weights) files.push_back(member.file.string());
+    return (files.size() > 1 ? "mean of " : "") + fmt::format("{}", fmt::join(files, ", "));
+}
+
 void evaluate(comm::World& world, train::Settings settings, const EvalArguments& arguments) {
     comm::require_same_program(world, train::library_versions());
-    const train::Weights weights =
-        train::read_any_weights(arguments.weights.empty() ? settings.run.folder.string() : arguments.weights);
-    follow_weights(settings, nn::from_json(weights.model_json), weights.clip_stride);
+    const std::vector<train::Weights> weights = train::read_any_weights(
+        arguments.weights.empty() ? std::vector{settings.run.folder} : arguments.weights);
+    follow_weights(settings, nn::from_json(weights.front().model_json), weights.front().clip_stride);
     const train::DataView data = train::open_data(world, settings.data, settings.scheduler.storage);
-    require_classes(weights, data.catalogue);
-    const auto model = train::make_predictor(
+    require_classes(weights.front(), data.catalogue);
+    train::Classifier classifier(
         weights,
         nn::make_backend(settings.model.backend, train::backend_options(world, settings.model, false)));
 
@@ -55,7 +62,7 @@ void evaluate(comm::World& world, train::Settings settings, const EvalArguments&
     options.feed.threads = settings.data.decode_threads;
     options.feed.queue_bytes = settings.data.queue_bytes;
     options.feed.reader = train::reader_options(
-        world, *model, data.catalogue, data.holders,
+        world, classifier.model(), data.catalogue, data.holders,
         {settings.data.decode_on, settings.data.decode_threads, settings.data.catalogue.limits, false, true});
     const auto split = arguments.split == "train"  ? video::Split::train
                        : arguments.split == "test" ? video::Split::test
@@ -64,14 +71,13 @@ void evaluate(comm::World& world, train::Settings settings, const EvalArguments&
     if (samples.empty())
         throw_error<InputError>("{}: no sample in the split \"{}\"", settings.data.dataset.string(),
                                 arguments.split);
-    const auto result = train::evaluate(*model, world, data.catalogue, samples, options);
+    const auto result = train::evaluate(classifier, world, data.catalogue, samples, options);
     for (const auto& [sample, reason] : result.skipped)
         log::warn("sample {} is left out: {}", sample, reason);
     if (world.rank() != 0) return;
 
     const auto metrics = train::measure(result.predictions, data.catalogue.dataset.classes);
-    std::cout << weights.file.string() << " on " << arguments.split << " of " << data.catalogue.dataset.name
-              << '\n'
+    std::cout << names(weights) << " on " << arguments.split << " of " << data.catalogue.dataset.name << '\n'
               << train::to_text(metrics);
     if (arguments.json.empty()) return;
     std::ofstream out(arguments.json);
@@ -99,8 +105,11 @@ void add_eval(CLI::App& app, Common& common) {
     auto arguments = std::make_shared<EvalArguments>();
     command.add_option("config", arguments->config, "TOML file of the training; says where the data are")
         ->required();
-    command.add_option("--weights", arguments->weights,
-                       "exported file, checkpoint, or folder of checkpoints; else the best of train.folder");
+    command
+        .add_option("--weights", arguments->weights,
+                    "exported file, checkpoint, or folder of checkpoints; else the best of train.folder. "
+                    "Given several times: the mean of what they predict")
+        ->allow_extra_args(false);
     command.add_option("--split", arguments->split, "train, val or test")
         ->check(CLI::IsMember({"train", "val", "test"}));
     command.add_option("--batch", arguments->batch, "clips that a rank predicts at once")

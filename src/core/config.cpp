@@ -270,8 +270,20 @@ std::vector<double> Section::numbers(std::string_view key, const std::vector<dou
 }
 
 std::filesystem::path Section::path(std::string_view key, const std::string& fallback) const {
-    const std::filesystem::path value = get(key, fallback);
-    return value.empty() || value.is_absolute() ? value : (state_->folder / value).lexically_normal();
+    return resolve(get(key, fallback));
+}
+
+std::vector<std::filesystem::path> Section::paths(std::string_view key) const {
+    const auto* node = state_->find(name_, key);
+    const auto values = node && node->is_array() ? strings(key, {}) : std::vector{get(key, "")};
+    std::vector<std::filesystem::path> paths;
+    for (const auto& value : values)
+        if (!value.empty()) paths.push_back(resolve(value));
+    return paths;
+}
+
+std::filesystem::path Section::resolve(const std::filesystem::path& path) const {
+    return path.empty() || path.is_absolute() ? path : (state_->folder / path).lexically_normal();
 }
 
 }  // namespace divs

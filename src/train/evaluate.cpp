@@ -1,7 +1,6 @@
 #include "divs/train/evaluate.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <mutex>
 
@@ -39,33 +38,16 @@ void unpack(std::span<const std::byte> bytes, std::size_t classes, std::vector<P
     }
 }
 
-void predict(nn::Model& model, const std::vector<video::Clip>& clips, std::vector<Prediction>& predictions) {
-    std::vector<Pixels*> pixels;
-    std::vector<std::uint64_t> samples;
-    for (const video::Clip& clip : clips) {
-        pixels.push_back(clip.pixels.get());
-        samples.push_back(clip.sample);
-    }
-    const auto classes = static_cast<std::size_t>(model.spec().classes);
-    std::vector<float> logits(clips.size() * classes);
-    model.predict({.samples = samples, .clip_pixels = pixels}, logits);
+void predict(Classifier& classifier, const std::vector<video::Clip>& clips,
+             std::vector<Prediction>& predictions) {
+    auto scores = classifier.scores(clips);
     for (std::size_t i = 0; i < clips.size(); ++i)
-        predictions.push_back(
-            {clips[i].sample, clips[i].label, softmax({logits.data() + i * classes, classes})});
+        predictions.push_back({clips[i].sample, clips[i].label, std::move(scores[i])});
 }
 
 }  // namespace
 
-std::vector<float> softmax(std::span<const float> logits) {
-    const float top = *std::max_element(logits.begin(), logits.end());
-    std::vector<float> scores;
-    float sum = 0;
-    for (const float logit : logits) sum += scores.emplace_back(std::exp(logit - top));
-    for (float& score : scores) score /= sum;
-    return scores;
-}
-
-Evaluation evaluate(nn::Model& model, comm::World& world, const video::Catalogue& catalogue,
+Evaluation evaluate(Classifier& classifier, comm::World& world, const video::Catalogue& catalogue,
                     const std::vector<std::uint64_t>& samples, const EvaluateOptions& options) {
     Stopwatch watch;
     Evaluation evaluation;
@@ -94,12 +76,12 @@ Evaluation evaluate(nn::Model& model, comm::World& world, const video::Catalogue
         }
         batch.push_back(std::move(*clip));
         if (batch.size() < static_cast<std::size_t>(options.batch)) continue;
-        predict(model, batch, predictions);
+        predict(classifier, batch, predictions);
         batch.clear();
     }
-    if (!batch.empty()) predict(model, batch, predictions);
+    if (!batch.empty()) predict(classifier, batch, predictions);
 
-    const auto classes = static_cast<std::size_t>(model.spec().classes);
+    const auto classes = static_cast<std::size_t>(classifier.model().spec().classes);
     for (const auto& bytes : world.gather(pack(predictions, classes), 0, "predictions"))
         unpack(bytes, classes, evaluation.predictions);
     std::sort(evaluation.predictions.begin(), evaluation.predictions.end(),

@@ -289,8 +289,9 @@ void Run::evaluate_split(video::Split split) {
     const auto samples = data_.catalogue.samples_of(split);
     if (samples.empty()) return;
     Stopwatch watch;
+    Classifier classifier(*model_);
     const Evaluation evaluation =
-        evaluate(*model_, world_, data_.catalogue, samples, {32, feed_options(false), data_.holders});
+        evaluate(classifier, world_, data_.catalogue, samples, {32, feed_options(false), data_.holders});
     times_.add(Stage::evaluate, watch.seconds());
     if (!is_root()) return;
     const Metrics metrics = measure(evaluation.predictions, data_.catalogue.dataset.classes);

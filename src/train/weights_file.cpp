@@ -129,4 +129,10 @@ Weights read_any_weights(const fs::path& path, bool newest) {
     return weights_of(read_checkpoint(path));
 }
 
+std::vector<Weights> read_any_weights(const std::vector<fs::path>& paths) {
+    std::vector<Weights> all;
+    for (const fs::path& path : paths) all.push_back(read_any_weights(path));
+    return all;
+}
+
 }  // namespace divs::train

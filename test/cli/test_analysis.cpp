@@ -12,16 +12,33 @@ using Catch::Matchers::ContainsSubstring;
 using namespace divs;
 using namespace divs::test;
 
-TEST_CASE("analysis gives the same lines at 1, 2 and 4 ranks, and the trained model's classes") {
-    const Scratch scratch;
+namespace {
+
+// Trains in scratch / "run" on the small data set, by scratch / "run.toml".
+void train_small_model(const Scratch& scratch, int epochs) {
     make_small_dataset(scratch / "data", {.frames = 50});
     write_text(scratch / "run.toml",
                "[data]\ndataset = \"data\"\n[clip]\nframes = 2\nstride = 2\n[model]\nheight = 32\nwidth = "
                "48\nthreads = 1\n"
-               "[optimizer]\nlearning_rate = 0.02\n[train]\nfolder = \"run\"\nepochs = 5\nbatch = 8\n");
+               "[optimizer]\nlearning_rate = 0.02\n[train]\nfolder = \"run\"\nepochs = " +
+                   std::to_string(epochs) + "\nbatch = 8\n");
     const auto trained = divs::test::divs("train " + (scratch / "run.toml").string());
     INFO(trained.text());
     REQUIRE(trained.status == 0);
+}
+
+std::vector<nlohmann::json> json_lines(const std::string& text) {
+    std::vector<nlohmann::json> objects;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) objects.push_back(nlohmann::json::parse(line));
+    return objects;
+}
+
+}  // namespace
+
+TEST_CASE("analysis gives the same lines at 1, 2 and 4 ranks, and the trained model's classes") {
+    const Scratch scratch;
+    train_small_model(scratch, 5);
     const std::string weights = (scratch / "model.h5").string();
     REQUIRE(divs::test::divs("export " + (scratch / "run").string() + " " + weights).status == 0);
 
@@ -43,11 +60,7 @@ TEST_CASE("analysis gives the same lines at 1, 2 and 4 ranks, and the trained mo
 
     // 50 frames at 25/s: windows at 0, 0.4, ... 1.6, and one at each shard's first frame.
     std::map<std::string, std::vector<nlohmann::json>> by_file;
-    std::istringstream text(first);
-    for (std::string line; std::getline(text, line);) {
-        const auto object = nlohmann::json::parse(line);
-        by_file[object["file"]].push_back(object);
-    }
+    for (const auto& object : json_lines(first)) by_file[object["file"]].push_back(object);
     REQUIRE(by_file.size() == 12);
     int right = 0;
     int windows = 0;
@@ -71,6 +84,51 @@ TEST_CASE("analysis gives the same lines at 1, 2 and 4 ranks, and the trained mo
     std::int64_t counted = 0;
     for (const std::int64_t count : summary.integers("counts")) counted += count;
     CHECK(counted == windows);
+}
+
+TEST_CASE("several weights are averaged, alike at 1 and 2 ranks, in analysis and in evaluation") {
+    const Scratch scratch;
+    train_small_model(scratch, 2);
+    std::vector<std::string> members;
+    for (const auto& entry : std::filesystem::directory_iterator(scratch / "run"))
+        if (entry.path().filename().string().starts_with("step-")) members.push_back(entry.path().string());
+    REQUIRE(members.size() == 2);  // after the first epoch and after the second
+
+    const auto scores = [&](const std::string& weights, int ranks) {
+        const std::string out = (scratch / "out").string();
+        const auto outcome =
+            divs::test::divs("analyze " + weights + " --input " + (scratch / "data").string() +
+                                 " --set analyze.shard_seconds=0.5 --set analyze.threads=1 --out " + out,
+                             ranks);
+        INFO(outcome.text());
+        REQUIRE(outcome.status == 0);
+        std::vector<std::map<std::string, double>> rows;
+        for (const auto& line : json_lines(read_text(out + ".jsonl"))) rows.push_back(line["scores"]);
+        return rows;
+    };
+    const auto first = scores("--weights " + members[0], 1);
+    const auto second = scores("--weights " + members[1], 1);
+    const auto mean = scores("--weights " + members[0] + " --weights " + members[1], 1);
+    write_text(scratch / "both.toml",
+               "[analyze]\nweights = [\"" + members[0] + "\", \"" + members[1] + "\"]\n");
+    CHECK(scores((scratch / "both.toml").string(), 2) == mean);
+    REQUIRE(mean.size() == first.size());
+    CHECK(first != second);
+    for (std::size_t i = 0; i < mean.size(); ++i)
+        for (const auto& [name, score] : mean[i])
+            CHECK(score == Approx((first[i].at(name) + second[i].at(name)) / 2).margin(1e-5));
+
+    const auto evaluated = divs::test::divs("eval " + (scratch / "run.toml").string() + " --weights " +
+                                            members[0] + " --weights " + members[1]);
+    INFO(evaluated.text());
+    CHECK(evaluated.status == 0);
+    CHECK_THAT(evaluated.out, ContainsSubstring("mean of " + members[0] + ", " + members[1] + " on val"));
+    const auto foreign = (scratch / "foreign.h5").string();
+    REQUIRE(divs::test::divs("export fresh:tiny " + foreign + " --size 32 --classes 2").status == 0);
+    const auto refused = divs::test::divs("eval " + (scratch / "run.toml").string() + " --weights " +
+                                          members[0] + " --weights " + foreign);
+    CHECK(refused.status == 3);
+    CHECK_THAT(refused.err, ContainsSubstring(members[0]) && ContainsSubstring("foreign.h5"));
 }
 
 TEST_CASE("analysis refuses what it cannot use, with the reason") {

@@ -1,4 +1,4 @@
-// Sliding-window analysis of recorded videos with a trained model, by all ranks together.
+// Sliding-window analysis of recorded videos with trained models, by all ranks together.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 #include "divs/analyze/windows.hpp"
 #include "divs/comm/world.hpp"
-#include "divs/nn/model.hpp"
+#include "divs/train/classifier.hpp"
 #include "divs/train/feed.hpp"
 
 namespace divs::analyze {
@@ -21,7 +21,7 @@ struct AnalysisOptions {
     std::vector<double> slowdown;  // of each rank, for tests and benchmarks; empty: none
 };
 
-// What the model says of one window.
+// What the models say of one window.
 struct WindowResult {
     std::uint64_t window = 0;   // Catalogue::samples
     std::vector<float> scores;  // softmax probabilities, one a class
@@ -45,7 +45,7 @@ struct Analysis {
 
 // Collective. Shards are shared out in rounds by measured speed (sched::greedy_partition); results are equal
 // at any number of ranks.
-Analysis analyze(nn::Model& model, comm::World& world, const video::Catalogue& catalogue,
+Analysis analyze(train::Classifier& classifier, comm::World& world, const video::Catalogue& catalogue,
                  const AnalysisOptions& options);
 
 // One JSON object a window, in order of file and time: file, start, end (seconds from the first pts), class,

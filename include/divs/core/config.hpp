@@ -65,9 +65,13 @@ class Section {
     std::vector<double> numbers(std::string_view key, const std::vector<double>& fallback) const;
     // A path, made relative to the configuration's folder unless absolute; empty stays empty.
     std::filesystem::path path(std::string_view key, const std::string& fallback) const;
+    // One such path, or an array of them; an empty one is none.
+    std::vector<std::filesystem::path> paths(std::string_view key) const;
     bool has(std::string_view key) const;
 
   private:
+    std::filesystem::path resolve(const std::filesystem::path& path) const;
+
     friend class Config;
     Section(Config::State* state, std::string name) : state_(state), name_(std::move(name)) {}
     Config::State* state_;

@@ -1,4 +1,4 @@
-// Predictions of a model over a split, by all ranks together.
+// Predictions over a split, by all ranks together.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "divs/comm/world.hpp"
-#include "divs/nn/model.hpp"
+#include "divs/train/classifier.hpp"
 #include "divs/train/feed.hpp"
 #include "divs/train/metrics.hpp"
 
@@ -25,10 +25,7 @@ struct Evaluation {
 };
 
 // Collective. Every sample is predicted once, on the rank that decodes its shard.
-Evaluation evaluate(nn::Model& model, comm::World& world, const video::Catalogue& catalogue,
+Evaluation evaluate(Classifier& classifier, comm::World& world, const video::Catalogue& catalogue,
                     const std::vector<std::uint64_t>& samples, const EvaluateOptions& options);
-
-// Softmax of one row of logits.
-std::vector<float> softmax(std::span<const float> logits);
 
 }  // namespace divs::train

@@ -50,6 +50,7 @@ void write_weights(const std::filesystem::path& file, const Weights& weights, co
 Weights read_weights(const std::filesystem::path& file);
 // From either kind of file, or a folder of checkpoints (the best, or the newest).
 Weights read_any_weights(const std::filesystem::path& path, bool newest = false);
+std::vector<Weights> read_any_weights(const std::vector<std::filesystem::path>& paths);
 
 // A model with these weights on this backend.
 std::unique_ptr<nn::Model> make_model(const Weights& weights, std::shared_ptr<nn::Backend> backend);

@@ -16,6 +16,18 @@ TEST_CASE("values come from the file, then from overrides, then from defaults") 
     CHECK_NOTHROW(config.finish());
 }
 
+TEST_CASE("paths: one or several, from the file's folder; an empty one is none") {
+    Config config = Config::from_text("[a]\none = \"x.h5\"\nsome = [\"x.h5\", \"/y.h5\", \"\"]\nnone = \"\"\nbad = [1]\nworse = 1\n");
+    auto a = config.section("a");
+    using Paths = std::vector<std::filesystem::path>;
+    CHECK(a.paths("one") == Paths{config.folder() / "x.h5"});
+    CHECK(a.paths("some") == Paths{config.folder() / "x.h5", "/y.h5"});
+    CHECK(a.paths("none").empty());
+    CHECK(a.paths("absent").empty());
+    CHECK_THROWS_WITH(a.paths("bad"), ContainsSubstring("a.bad"));
+    CHECK_THROWS_WITH(a.paths("worse"), ContainsSubstring("a.worse"));
+}
+
 TEST_CASE("a typo in a key is an error that suggests the near key") {
     Config config = Config::from_text("[train]\nepoch = 3\n", "t.toml");
     config.section("train").get("epochs", 1);
