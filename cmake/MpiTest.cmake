@@ -11,7 +11,6 @@ set(DIVS_MPI_ENVIRONMENT
   OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
   OMPI_MCA_hwloc_base_binding_policy=none PRTE_MCA_hwloc_default_binding_policy=none
   "TSAN_OPTIONS=ignore_noninstrumented_modules=1 halt_on_error=1"
-  "ASAN_OPTIONS=fast_unwind_on_malloc=0"
   "LSAN_OPTIONS=suppressions=${CMAKE_CURRENT_SOURCE_DIR}/sanitizers/lsan.supp print_suppressions=0")
 
 function(divs_mpi_test name)

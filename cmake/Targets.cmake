@@ -14,6 +14,13 @@ foreach(sanitizer IN LISTS DIVS_SANITIZE)
   target_compile_options(divs_options INTERFACE -fsanitize=${sanitizer} -fno-omit-frame-pointer)
   target_link_options(divs_options INTERFACE -fsanitize=${sanitizer})
 endforeach()
+if("address" IN_LIST DIVS_SANITIZE)
+  add_library(divs_keep_libraries STATIC ${CMAKE_SOURCE_DIR}/test/sanitizers/keep_libraries.cpp)
+  target_link_libraries(divs_options INTERFACE divs_keep_libraries)
+  # In place of dlclose, in what libraries call as well.
+  target_link_options(divs_options INTERFACE
+    -Wl,--undefined=divs_keep_library,--defsym=dlclose=divs_keep_library,--export-dynamic-symbol=dlclose)
+endif()
 if(DIVS_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # Instrumented code makes GCC take sound library code for uninitialised, as its manual warns.
   target_compile_options(divs_options INTERFACE -Wno-maybe-uninitialized)

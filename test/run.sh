@@ -14,7 +14,7 @@ export DIVS_WERROR=ON
 [ -n "${DIVS_DATA:-}" ] || echo "DIVS_DATA is not set: tests on real recordings will be skipped"
 
 suppressions=$top/test/sanitizers
-export ASAN_OPTIONS="fast_unwind_on_malloc=0:detect_leaks=1"
+export ASAN_OPTIONS="detect_leaks=1"
 export LSAN_OPTIONS="suppressions=$suppressions/lsan.supp:print_suppressions=0"
 export UBSAN_OPTIONS="print_stacktrace=1"
 export TSAN_OPTIONS="ignore_noninstrumented_modules=1:suppressions=$suppressions/tsan.supp:halt_on_error=1"
