@@ -18,6 +18,7 @@
 #include "divs/train/versions.hpp"
 #include "divs/train/weights.hpp"
 #include "divs/video/indexing.hpp"
+#include "repeatable.hpp"
 
 namespace divs::cli {
 namespace {
@@ -149,17 +150,15 @@ void add_analyze(CLI::App& app, Common& common) {
     auto arguments = std::make_shared<AnalyzeArguments>();
     command.add_option("config", arguments->config,
                        "TOML file; jobs/reference_analyze.toml has every key with its default");
-    command
-        .add_option("--weights", arguments->weights,
-                    "exported file, checkpoint, or folder of checkpoints. Given several times: the mean of "
-                    "what they predict")
-        ->allow_extra_args(false);
+    repeatable(command.add_option(
+        "--weights", arguments->weights,
+        "exported file, checkpoint, or folder of checkpoints; several times: the mean of what they predict"));
     command.add_option("--input", arguments->input, "a video, or a folder of videos");
     command.add_option("--every", arguments->every, "seconds from one window to the next (1)")
         ->check(CLI::PositiveNumber);
     command.add_option("--out", arguments->out, "results go to OUT.jsonl and OUT.h5");
-    command.add_option("--throttle", arguments->throttles,
-                       "RANK=FACTOR: slow a rank down, to try the sharing out");
+    repeatable(command.add_option("--throttle", arguments->throttles,
+                                  "RANK=FACTOR: slow a rank down, to try the sharing out"));
     command.callback([&common, arguments] { run_analyze(common, *arguments); });
 }
 

@@ -16,6 +16,7 @@
 #include "divs/train/reader.hpp"
 #include "divs/train/versions.hpp"
 #include "divs/train/weights.hpp"
+#include "repeatable.hpp"
 
 namespace divs::cli {
 namespace {
@@ -105,11 +106,9 @@ void add_eval(CLI::App& app, Common& common) {
     auto arguments = std::make_shared<EvalArguments>();
     command.add_option("config", arguments->config, "TOML file of the training; says where the data are")
         ->required();
-    command
-        .add_option("--weights", arguments->weights,
-                    "exported file, checkpoint, or folder of checkpoints; else the best of train.folder. "
-                    "Given several times: the mean of what they predict")
-        ->allow_extra_args(false);
+    repeatable(command.add_option("--weights", arguments->weights,
+                                  "exported file, checkpoint, or folder of checkpoints; else the best of "
+                                  "train.folder; several times: the mean of what they predict"));
     command.add_option("--split", arguments->split, "train, val or test")
         ->check(CLI::IsMember({"train", "val", "test"}));
     command.add_option("--batch", arguments->batch, "clips that a rank predicts at once")

@@ -8,6 +8,7 @@
 #include "divs/core/log.hpp"
 #include "divs/train/stop_signal.hpp"
 #include "divs/train/trainer.hpp"
+#include "repeatable.hpp"
 
 namespace divs::cli {
 namespace {
@@ -47,8 +48,8 @@ void add_train(CLI::App& app, Common& common) {
         .add_option("config", arguments->config,
                     "TOML file; jobs/reference.toml has every key with its default")
         ->required();
-    command.add_option("--throttle", arguments->throttles,
-                       "RANK=FACTOR[@STEP]: slow a rank down, to try the scheduler");
+    repeatable(command.add_option("--throttle", arguments->throttles,
+                                  "RANK=FACTOR[@STEP]: slow a rank down, to try the scheduler"));
     command.add_option("--conv", arguments->conv,
                        "cudnn, divs or auto: whose convolutions a GPU runs (model.conv)");
     command.add_option("--precision", arguments->precision,

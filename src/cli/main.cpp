@@ -6,6 +6,7 @@
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
 #include "divs/core/process.hpp"
+#include "repeatable.hpp"
 
 namespace {
 
@@ -17,10 +18,8 @@ int run(int argc, char** argv) {
     app.option_defaults()->always_capture_default();
     divs::cli::Common common;
     app.add_option("--log", common.log_level, "debug, info, warn, error or off");
-    app.add_option("--set", common.overrides, "section.key=value, overrides the configuration file")
-        ->take_all()
-        ->expected(1)
-        ->always_capture_default(false);
+    divs::cli::repeatable(
+        app.add_option("--set", common.overrides, "section.key=value, overrides the configuration file"));
     app.parse_complete_callback([&] { divs::log::configure(common.log_level, 0, 1); });
     for (const auto add : {divs::cli::add_synth, divs::cli::add_index, divs::cli::add_train, divs::cli::add_eval,
                            divs::cli::add_export, divs::cli::add_import, divs::cli::add_analyze, divs::cli::add_bench,

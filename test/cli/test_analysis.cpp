@@ -150,6 +150,12 @@ TEST_CASE("analysis refuses what it cannot use, with the reason") {
                                            " --every 0.5 --weights " + (scratch / "empty.mp4").string());
     CHECK(all_keys.status == 3);  // it came as far as the weights
     CHECK_THAT(all_keys.err, ContainsSubstring("empty.mp4"));
+    // What follows the value of an option that may be given again is not another value.
+    for (const std::string option : {"--weights none", "--throttle 0=2", "--set analyze.batch=4"}) {
+        const auto no_file = divs::test::divs("analyze " + option + " " + (scratch / "none.toml").string());
+        CHECK(no_file.status == 3);
+        CHECK_THAT(no_file.err, ContainsSubstring("none.toml: cannot be opened, expected a configuration"));
+    }
     const auto no_gpu = divs::test::divs("analyze --input " + scratch.path().string() +
                                          " --weights none --set analyze.decode=nvdec");
     CHECK(no_gpu.status == 2);

@@ -14,7 +14,7 @@ namespace divs::train {
 
 class Classifier {
   public:
-    // Lends its name to a model that lives elsewhere, in training.
+    // Of a model that lives elsewhere: the one in training.
     explicit Classifier(nn::Model& model);
     // Models for prediction only, of any architectures. InputError naming two files whose classes, picture
     // size, clip length or stride are not the same.
