@@ -18,6 +18,8 @@ export ASAN_OPTIONS="detect_leaks=1"
 export LSAN_OPTIONS="suppressions=$suppressions/lsan.supp:print_suppressions=0"
 export UBSAN_OPTIONS="print_stacktrace=1"
 export TSAN_OPTIONS="ignore_noninstrumented_modules=1:suppressions=$suppressions/tsan.supp:halt_on_error=1"
+# Several tests share the cores: their threads wait asleep.
+export OMP_WAIT_POLICY=passive
 
 failed=()
 for preset in ${DIVS_PRESETS:-release asan tsan cuda}; do
