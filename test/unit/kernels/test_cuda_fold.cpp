@@ -1,4 +1,6 @@
 // Models folded for prediction on the cuda backend, on the double of the device or on a real one.
+#include <algorithm>
+#include <array>
 #include <limits>
 
 #include "cuda/backend.hpp"
@@ -24,9 +26,9 @@ std::vector<ModelSpec> specs() {
             small_model("residual", 14, 3), small_model("inverted", 13)};
 }
 
-std::unique_ptr<Model> trained(const ModelSpec& spec) {
+std::unique_ptr<Model> trained(const ModelSpec& spec, std::uint64_t seed = 3) {
     auto model = std::make_unique<Model>(spec, backend("reference"));
-    model->initialise(3);
+    model->initialise(seed);
     randomise_norms(*model, 5);
     return model;
 }
@@ -43,6 +45,31 @@ TEST_CASE("a folded model answers on cuda as the oracle does before, in float32 
             CHECK(difference(predict(*predictor, clips.all()), predict(*oracle, clips.all())) < bound);
             CHECK_THROWS_AS(predictor->train_step(clips.all(), {}, nullptr), divs::Error);
         }
+}
+
+TEST_CASE("several predictors on one device answer for the same clips, each as its oracle", "[cuda]") {
+    const ModelSpec spec = zoo_model("tiny", {4, 1, 24, 20});
+    const Clips clips(spec, 3, 2);
+    const std::array oracles{trained(spec, 3), trained(spec, 4)};
+    const std::array expected{predict(*oracles[0], clips.all()), predict(*oracles[1], clips.all())};
+    for (const auto& [precision, bound] :
+         {std::pair{Precision::float32, 1e-5}, {Precision::bfloat16, 0.03}}) {
+        REQUIRE(difference(expected[0], expected[1]) > 10 * bound);
+        const auto device = on_device(precision);
+        std::vector<std::unique_ptr<divs::Pixels>> waiting;
+        std::vector<divs::Pixels*> pixels;
+        for (std::size_t i = 0; i < clips.samples.size(); ++i) {
+            waiting.push_back(device->pixel_memory()->allocate(clips.clip_bytes));
+            std::ranges::copy(std::span(clips.pixels).subspan(i * clips.clip_bytes, clips.clip_bytes),
+                              waiting.back()->host().begin());
+            waiting.back()->filled();
+            pixels.push_back(waiting.back().get());
+        }
+        const std::array predictors{make_predictor(*oracles[0], device), make_predictor(*oracles[1], device)};
+        for (const std::size_t which : {0U, 1U, 0U, 1U})
+            CHECK(difference(predict(*predictors[which], {.samples = clips.samples, .clip_pixels = pixels}),
+                             expected[which]) < bound);
+    }
 }
 
 TEST_CASE("a model that lies on the device is folded from there", "[cuda]") {
