@@ -23,6 +23,12 @@ struct Config::State {
         const toml::table* in = section.empty() ? &table : table[section].as_table();
         return in ? in->get(key) : nullptr;
     }
+
+    // Where a value stands: "file:line", or on the command line.
+    std::string place(const toml::node& node) const {
+        const auto line = node.source().begin.line;
+        return line > 0 ? fmt::format("{}:{}", origin, line) : "--set";
+    }
 };
 
 namespace {
@@ -120,7 +126,7 @@ void Config::finish() const {
     for (const auto& [key, value] : state_->effective) known.push_back(key);
     auto reject = [&](const std::string& key, const toml::node& node) {
         const std::string near = nearest(key, known);
-        throw_error<ConfigError>("{}:{}: unknown key \"{}\"{}", state_->origin, node.source().begin.line, key,
+        throw_error<ConfigError>("{}: unknown key \"{}\"{}", state_->place(node), key,
                                  near.empty() ? "" : fmt::format(", did you mean \"{}\"?", near));
     };
     for (const auto& [section, node] : state_->table) {
@@ -166,12 +172,11 @@ bool Section::has(std::string_view key) const { return state_->find(name_, key) 
 
 namespace {
 
-[[noreturn]] void wrong_type(const std::string& origin, const std::string& section, std::string_view key,
+[[noreturn]] void wrong_type(const std::string& place, const std::string& section, std::string_view key,
                              const toml::node& node, std::string_view expected) {
     std::ostringstream type;
     type << node.type();
-    throw_error<ConfigError>("{}:{}: {}.{} is a {}, expected {}", origin, node.source().begin.line, section, key,
-                             type.str(), expected);
+    throw_error<ConfigError>("{}: {}.{} is of type {}, expected {}", place, section, key, type.str(), expected);
 }
 
 }  // namespace
@@ -179,7 +184,7 @@ namespace {
 bool Section::get(std::string_view key, bool fallback) const {
     bool value = fallback;
     if (const auto* node = state_->find(name_, key)) {
-        if (!node->is_boolean()) wrong_type(state_->origin, name_, key, *node, "true or false");
+        if (!node->is_boolean()) wrong_type(state_->place(*node), name_, key, *node, "true or false");
         value = node->ref<bool>();
     }
     state_->effective[name_ + "." + std::string(key)] = value ? "true" : "false";
@@ -189,10 +194,10 @@ bool Section::get(std::string_view key, bool fallback) const {
 std::int64_t Section::get(std::string_view key, std::int64_t fallback, std::int64_t low, std::int64_t high) const {
     std::int64_t value = fallback;
     if (const auto* node = state_->find(name_, key)) {
-        if (!node->is_integer()) wrong_type(state_->origin, name_, key, *node, "a whole number");
+        if (!node->is_integer()) wrong_type(state_->place(*node), name_, key, *node, "a whole number");
         value = node->ref<std::int64_t>();
         if (value < low || value > high)
-            throw_error<ConfigError>("{}: {}.{} = {}, expected {} to {}", state_->origin, name_, key, value, low, high);
+            throw_error<ConfigError>("{}: {}.{} = {}, expected {} to {}", state_->place(*node), name_, key, value, low, high);
     }
     state_->effective[name_ + "." + std::string(key)] = std::to_string(value);
     return value;
@@ -205,10 +210,10 @@ int Section::get(std::string_view key, int fallback, int low, int high) const {
 double Section::get(std::string_view key, double fallback, double low, double high) const {
     double value = fallback;
     if (const auto* node = state_->find(name_, key)) {
-        if (!node->is_number()) wrong_type(state_->origin, name_, key, *node, "a number");
+        if (!node->is_number()) wrong_type(state_->place(*node), name_, key, *node, "a number");
         value = *node->value<double>();
         if (!(value >= low && value <= high))
-            throw_error<ConfigError>("{}: {}.{} = {}, expected {} to {}", state_->origin, name_, key, value, low, high);
+            throw_error<ConfigError>("{}: {}.{} = {}, expected {} to {}", state_->place(*node), name_, key, value, low, high);
     }
     state_->effective[name_ + "." + std::string(key)] = toml_text(value);
     return value;
@@ -217,7 +222,7 @@ double Section::get(std::string_view key, double fallback, double low, double hi
 std::string Section::get(std::string_view key, const std::string& fallback) const {
     std::string value = fallback;
     if (const auto* node = state_->find(name_, key)) {
-        if (!node->is_string()) wrong_type(state_->origin, name_, key, *node, "a string");
+        if (!node->is_string()) wrong_type(state_->place(*node), name_, key, *node, "a string");
         value = node->ref<std::string>();
     }
     state_->effective[name_ + "." + std::string(key)] = toml_text(value);
@@ -227,9 +232,10 @@ std::string Section::get(std::string_view key, const std::string& fallback) cons
 std::string Section::choice(std::string_view key, std::string_view fallback,
                             const std::vector<std::string>& choices) const {
     const std::string value = get(key, std::string(fallback));
-    if (std::find(choices.begin(), choices.end(), value) == choices.end()) {
+    if (const auto* node = state_->find(name_, key);
+        node && std::find(choices.begin(), choices.end(), value) == choices.end()) {
         const std::string near = nearest(value, choices);
-        throw_error<ConfigError>("{}: {}.{} = \"{}\", expected one of {}{}", state_->origin, name_, key, value,
+        throw_error<ConfigError>("{}: {}.{} = \"{}\", expected one of {}{}", state_->place(*node), name_, key, value,
                                  fmt::join(choices, ", "), near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near));
     }
     return value;
@@ -239,10 +245,10 @@ std::vector<std::string> Section::strings(std::string_view key, const std::vecto
     std::vector<std::string> values = fallback;
     if (const auto* node = state_->find(name_, key)) {
         const auto* array = node->as_array();
-        if (!array) wrong_type(state_->origin, name_, key, *node, "an array of strings");
+        if (!array) wrong_type(state_->place(*node), name_, key, *node, "an array of strings");
         values.clear();
         for (const auto& item : *array) {
-            if (!item.is_string()) wrong_type(state_->origin, name_, key, item, "an array of strings");
+            if (!item.is_string()) wrong_type(state_->place(*node), name_, key, item, "an array of strings");
             values.push_back(item.ref<std::string>());
         }
     }
@@ -256,10 +262,10 @@ std::vector<double> Section::numbers(std::string_view key, const std::vector<dou
     std::vector<double> values = fallback;
     if (const auto* node = state_->find(name_, key)) {
         const auto* array = node->as_array();
-        if (!array) wrong_type(state_->origin, name_, key, *node, "an array of numbers");
+        if (!array) wrong_type(state_->place(*node), name_, key, *node, "an array of numbers");
         values.clear();
         for (const auto& item : *array) {
-            if (!item.is_number()) wrong_type(state_->origin, name_, key, item, "an array of numbers");
+            if (!item.is_number()) wrong_type(state_->place(*node), name_, key, item, "an array of numbers");
             values.push_back(*item.value<double>());
         }
     }

@@ -34,11 +34,20 @@ TEST_CASE("a typo in a key is an error that suggests the near key") {
     CHECK_THROWS_WITH(config.finish(), ContainsSubstring("t.toml:2") && ContainsSubstring("train.epoch") && ContainsSubstring("\"train.epochs\""));
 }
 
+TEST_CASE("what is wrong in an override is said of the command line, not of the file") {
+    Config config = Config::from_text("[train]\nepochs = 3\n", "t.toml", {"train.name=1", "train.rate=2.0", "train.epoch=1"});
+    auto train = config.section("train");
+    CHECK(train.get("epochs", 1) == 3);
+    CHECK_THROWS_WITH(train.get("name", ""), ContainsSubstring("--set: train.name is of type integer, expected a string") && !ContainsSubstring("t.toml"));
+    CHECK_THROWS_WITH(train.get("rate", 0.5, 0.0, 1.0), ContainsSubstring("--set: train.rate = 2, expected 0 to 1"));
+    CHECK_THROWS_WITH(config.finish(), ContainsSubstring("--set: unknown key \"train.epoch\", did you mean \"train.epochs\""));
+}
+
 TEST_CASE("wrong types, ranges and choices name the key and what was expected") {
     Config config = Config::from_text("[a]\nn = \"x\"\nm = 7\nk = \"glodal\"\n", "t.toml");
     auto a = config.section("a");
-    CHECK_THROWS_WITH(a.get("n", 1), ContainsSubstring("a.n") && ContainsSubstring("whole number"));
-    CHECK_THROWS_WITH(a.get("m", 1, 0, 5), ContainsSubstring("a.m = 7") && ContainsSubstring("0 to 5"));
+    CHECK_THROWS_WITH(a.get("n", 1), ContainsSubstring("t.toml:2: a.n is of type string, expected a whole number"));
+    CHECK_THROWS_WITH(a.get("m", 1, 0, 5), ContainsSubstring("t.toml:3: a.m = 7") && ContainsSubstring("0 to 5"));
     CHECK_THROWS_WITH(a.choice("k", "local", {"local", "global"}), ContainsSubstring("did you mean \"global\""));
 }
 
