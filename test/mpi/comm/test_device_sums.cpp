@@ -178,7 +178,7 @@ TEST_CASE("sums over MPI between buckets on devices keep their turn") {
     }
 }
 
-TEST_CASE("values are summed among the buckets, where they lie; a step is finished once the next is posted") {
+TEST_CASE("values are summed among the buckets, where they lie, and a step is finished once the next is posted") {
     const std::size_t size = 20000, half = 10000, steps = 6;
     const Layout layout = layouts[static_cast<std::size_t>(GENERATE(0, 1, 4))];
     INFO(layout.name);

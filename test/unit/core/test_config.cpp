@@ -2,6 +2,7 @@
 #include "divs/core/config.hpp"
 #include "divs/core/error.hpp"
 #include "support/catch.hpp"
+#include "support/scratch.hpp"
 
 using Catch::Matchers::ContainsSubstring;
 using divs::Config;
@@ -16,12 +17,14 @@ TEST_CASE("values come from the file, then from overrides, then from defaults") 
     CHECK_NOTHROW(config.finish());
 }
 
-TEST_CASE("paths: one or several, from the file's folder; an empty one is none") {
-    Config config = Config::from_text("[a]\none = \"x.h5\"\nsome = [\"x.h5\", \"/y.h5\", \"\"]\nnone = \"\"\nbad = [1]\nworse = 1\n");
+TEST_CASE("paths: one or several, from the file's folder, and an empty one is none") {
+    const divs::test::Scratch scratch;
+    divs::test::write_text(scratch / "t.toml", "[a]\none = \"x.h5\"\nsome = [\"x.h5\", \"/y.h5\", \"\"]\nnone = \"\"\nbad = [1]\nworse = 1\n");
+    Config config(scratch / "t.toml");
     auto a = config.section("a");
     using Paths = std::vector<std::filesystem::path>;
-    CHECK(a.paths("one") == Paths{config.folder() / "x.h5"});
-    CHECK(a.paths("some") == Paths{config.folder() / "x.h5", "/y.h5"});
+    CHECK(a.paths("one") == Paths{scratch / "x.h5"});
+    CHECK(a.paths("some") == Paths{scratch / "x.h5", "/y.h5"});
     CHECK(a.paths("none").empty());
     CHECK(a.paths("absent").empty());
     CHECK_THROWS_WITH(a.paths("bad"), ContainsSubstring("a.bad"));

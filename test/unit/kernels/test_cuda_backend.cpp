@@ -112,7 +112,7 @@ TEST_CASE("cuda: softmax cross-entropy is the oracle's", "[cuda]") {
     });
 }
 
-TEST_CASE("cuda: a loss that is not finite names its first row; a bad label or weight is refused", "[cuda]") {
+TEST_CASE("cuda: a loss that is not finite names its first row, and a bad label or weight is refused", "[cuda]") {
     auto backend = device_backend();
     auto values = random_values(12 * 4, 1, 1);
     values[5 * 4 + 2] = std::numeric_limits<float>::quiet_NaN();
@@ -218,7 +218,7 @@ TEST_CASE("cuda: optimisers step as the oracle's, decay and freeze by range", "[
     });
 }
 
-TEST_CASE("cuda: an update clips by its norm; without a finite norm, or a sample, it changes nothing",
+TEST_CASE("cuda: an update clips by its norm, and without a finite norm, or a sample, changes nothing",
           "[cuda]") {
     in_all_orders([&] {
         for (const std::size_t size : {std::size_t{16}, std::size_t{9008}})

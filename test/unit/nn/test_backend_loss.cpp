@@ -153,7 +153,7 @@ TEST_CASE("Updates keep to their ranges, and agree between backends on a large a
     }
 }
 
-TEST_CASE("An update clips by its norm; without a finite norm, or a sample, it changes nothing") {
+TEST_CASE("An update clips by its norm, and without a finite norm, or a sample, changes nothing") {
     for (const char* name : {"reference", "cpu"})
         for (const std::size_t size : {std::size_t{7}, std::size_t{70'001}})
             check_updates_by_norm(*make_backend(name, {2, false}), size, 9);

@@ -302,7 +302,7 @@ TEST_CASE("frozen parameters have zero gradients, the others keep theirs") {
     CHECK_THROWS_AS(model.freeze({"bran"}), divs::ConfigError);
 }
 
-TEST_CASE("update ranges cover the arena; norms, biases and frozen parameters stand apart") {
+TEST_CASE("update ranges cover the arena, and norms, biases and frozen parameters stand apart") {
     Model model = make(zoo_model("tiny", {3, 1, 24, 24}), "cpu");
     model.freeze({"stem"});
     std::size_t end = 0;

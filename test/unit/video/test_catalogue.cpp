@@ -92,7 +92,7 @@ TEST_CASE("intervals end exactly where the next begins, at any time base") {
     }
 }
 
-TEST_CASE("no clip straddles a shard or an interval; B-frames are taken in order of presentation") {
+TEST_CASE("no clip straddles a shard or an interval, and B-frames are taken in order of presentation") {
     // Two groups of I B B P order: decode order differs from presentation order.
     const std::vector<std::int64_t> pts{0, 3, 1, 2, 6, 4, 5, 7, 10, 8, 9, 13, 11, 12};
     const auto index = made_index(pts, {0, 7}, {1, 1});

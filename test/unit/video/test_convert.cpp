@@ -63,7 +63,7 @@ TEST_CASE("conversion agrees with its definition for every 8-bit layout") {
         require_close(*make_picture(format, 98, 76, 1, 2), 33, 21, {}, 0.299, 0.114, true);
 }
 
-TEST_CASE("matrix and range are the frame's; unmarked frames are BT.709 from 720 lines on") {
+TEST_CASE("matrix and range are the frame's, and unmarked frames are BT.709 from 720 lines on") {
     auto frame = make_picture(AV_PIX_FMT_YUV420P, 64, 48, 1, 3);
     const std::tuple<AVColorSpace, double, double> matrices[] = {
         {AVCOL_SPC_BT709, 0.2126, 0.0722},   {AVCOL_SPC_BT470BG, 0.299, 0.114},
