@@ -29,6 +29,20 @@ struct Config::State {
         const auto line = node.source().begin.line;
         return line > 0 ? fmt::format("{}:{}", origin, line) : "--set";
     }
+
+    [[noreturn]] void wrong_type(const std::string& section, std::string_view key, const toml::node& node,
+                                 std::string_view expected) const {
+        std::ostringstream type;
+        type << node.type();
+        throw_error<ConfigError>("{}: {}.{} is of type {}, expected {}", place(node), section, key, type.str(), expected);
+    }
+
+    template <class T>
+    void require_range(const std::string& section, std::string_view key, const toml::node& node, T value, T low,
+                       T high) const {
+        if (!(value >= low && value <= high))  // nor may it be no number
+            throw_error<ConfigError>("{}: {}.{} = {}, expected {} to {}", place(node), section, key, value, low, high);
+    }
 };
 
 namespace {
@@ -170,21 +184,10 @@ std::string toml_text(const std::string& value) { return toml_text(toml::value<s
 
 bool Section::has(std::string_view key) const { return state_->find(name_, key) != nullptr; }
 
-namespace {
-
-[[noreturn]] void wrong_type(const std::string& place, const std::string& section, std::string_view key,
-                             const toml::node& node, std::string_view expected) {
-    std::ostringstream type;
-    type << node.type();
-    throw_error<ConfigError>("{}: {}.{} is of type {}, expected {}", place, section, key, type.str(), expected);
-}
-
-}  // namespace
-
 bool Section::get(std::string_view key, bool fallback) const {
     bool value = fallback;
     if (const auto* node = state_->find(name_, key)) {
-        if (!node->is_boolean()) wrong_type(state_->place(*node), name_, key, *node, "true or false");
+        if (!node->is_boolean()) state_->wrong_type(name_, key, *node, "true or false");
         value = node->ref<bool>();
     }
     state_->effective[name_ + "." + std::string(key)] = value ? "true" : "false";
@@ -194,10 +197,9 @@ bool Section::get(std::string_view key, bool fallback) const {
 std::int64_t Section::get(std::string_view key, std::int64_t fallback, std::int64_t low, std::int64_t high) const {
     std::int64_t value = fallback;
     if (const auto* node = state_->find(name_, key)) {
-        if (!node->is_integer()) wrong_type(state_->place(*node), name_, key, *node, "a whole number");
+        if (!node->is_integer()) state_->wrong_type(name_, key, *node, "a whole number");
         value = node->ref<std::int64_t>();
-        if (value < low || value > high)
-            throw_error<ConfigError>("{}: {}.{} = {}, expected {} to {}", state_->place(*node), name_, key, value, low, high);
+        state_->require_range(name_, key, *node, value, low, high);
     }
     state_->effective[name_ + "." + std::string(key)] = std::to_string(value);
     return value;
@@ -210,10 +212,9 @@ int Section::get(std::string_view key, int fallback, int low, int high) const {
 double Section::get(std::string_view key, double fallback, double low, double high) const {
     double value = fallback;
     if (const auto* node = state_->find(name_, key)) {
-        if (!node->is_number()) wrong_type(state_->place(*node), name_, key, *node, "a number");
+        if (!node->is_number()) state_->wrong_type(name_, key, *node, "a number");
         value = *node->value<double>();
-        if (!(value >= low && value <= high))
-            throw_error<ConfigError>("{}: {}.{} = {}, expected {} to {}", state_->place(*node), name_, key, value, low, high);
+        state_->require_range(name_, key, *node, value, low, high);
     }
     state_->effective[name_ + "." + std::string(key)] = toml_text(value);
     return value;
@@ -222,7 +223,7 @@ double Section::get(std::string_view key, double fallback, double low, double hi
 std::string Section::get(std::string_view key, const std::string& fallback) const {
     std::string value = fallback;
     if (const auto* node = state_->find(name_, key)) {
-        if (!node->is_string()) wrong_type(state_->place(*node), name_, key, *node, "a string");
+        if (!node->is_string()) state_->wrong_type(name_, key, *node, "a string");
         value = node->ref<std::string>();
     }
     state_->effective[name_ + "." + std::string(key)] = toml_text(value);
@@ -232,11 +233,12 @@ std::string Section::get(std::string_view key, const std::string& fallback) cons
 std::string Section::choice(std::string_view key, std::string_view fallback,
                             const std::vector<std::string>& choices) const {
     const std::string value = get(key, std::string(fallback));
-    if (const auto* node = state_->find(name_, key);
-        node && std::find(choices.begin(), choices.end(), value) == choices.end()) {
+    if (std::find(choices.begin(), choices.end(), value) == choices.end()) {
+        const auto* node = state_->find(name_, key);
         const std::string near = nearest(value, choices);
-        throw_error<ConfigError>("{}: {}.{} = \"{}\", expected one of {}{}", state_->place(*node), name_, key, value,
-                                 fmt::join(choices, ", "), near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near));
+        throw_error<ConfigError>("{}: {}.{} = \"{}\", expected one of {}{}", node ? state_->place(*node) : "default", name_,
+                                 key, value, fmt::join(choices, ", "),
+                                 near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near));
     }
     return value;
 }
@@ -245,10 +247,10 @@ std::vector<std::string> Section::strings(std::string_view key, const std::vecto
     std::vector<std::string> values = fallback;
     if (const auto* node = state_->find(name_, key)) {
         const auto* array = node->as_array();
-        if (!array) wrong_type(state_->place(*node), name_, key, *node, "an array of strings");
+        if (!array) state_->wrong_type(name_, key, *node, "an array of strings");
         values.clear();
         for (const auto& item : *array) {
-            if (!item.is_string()) wrong_type(state_->place(*node), name_, key, item, "an array of strings");
+            if (!item.is_string()) state_->wrong_type(name_, key, item, "an array of strings");
             values.push_back(item.ref<std::string>());
         }
     }
@@ -262,10 +264,10 @@ std::vector<double> Section::numbers(std::string_view key, const std::vector<dou
     std::vector<double> values = fallback;
     if (const auto* node = state_->find(name_, key)) {
         const auto* array = node->as_array();
-        if (!array) wrong_type(state_->place(*node), name_, key, *node, "an array of numbers");
+        if (!array) state_->wrong_type(name_, key, *node, "an array of numbers");
         values.clear();
         for (const auto& item : *array) {
-            if (!item.is_number()) wrong_type(state_->place(*node), name_, key, item, "an array of numbers");
+            if (!item.is_number()) state_->wrong_type(name_, key, item, "an array of numbers");
             values.push_back(*item.value<double>());
         }
     }

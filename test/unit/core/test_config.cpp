@@ -51,7 +51,9 @@ TEST_CASE("wrong types, ranges and choices name the key and what was expected") 
     auto a = config.section("a");
     CHECK_THROWS_WITH(a.get("n", 1), ContainsSubstring("t.toml:2: a.n is of type string, expected a whole number"));
     CHECK_THROWS_WITH(a.get("m", 1, 0, 5), ContainsSubstring("t.toml:3: a.m = 7") && ContainsSubstring("0 to 5"));
-    CHECK_THROWS_WITH(a.choice("k", "local", {"local", "global"}), ContainsSubstring("did you mean \"global\""));
+    CHECK_THROWS_WITH(a.choice("k", "local", {"local", "global"}),
+                      ContainsSubstring("t.toml:4: a.k") && ContainsSubstring("did you mean \"global\""));
+    CHECK_THROWS_WITH(a.choice("absent", "locale", {"local", "global"}), ContainsSubstring("default: a.absent"));
 }
 
 TEST_CASE("bad syntax names file, line and column") {
