@@ -31,8 +31,9 @@ void add_softmax(std::span<const float> logits, std::span<float> sums) {
 Classifier::Classifier(nn::Model& model) : models_{&model} {}
 
 Classifier::Classifier(const std::vector<Weights>& weights, const std::shared_ptr<nn::Backend>& backend) {
+    const std::string first = reading(weights.front());
     for (const Weights& member : weights) {
-        if (const auto here = reading(member), first = reading(weights.front()); here != first)
+        if (const std::string here = reading(member); here != first)
             throw_error<InputError>("{} and {} do not go together: {}; {}", weights.front().file.string(),
                                     member.file.string(), first, here);
         own_.push_back(make_predictor(member, backend));

@@ -16,15 +16,15 @@ class Classifier {
   public:
     // Of a model that lives elsewhere: the one in training.
     explicit Classifier(nn::Model& model);
-    // Models for prediction only, of any architectures. InputError naming two files whose classes, picture
-    // size, clip length or stride are not the same.
+    // At least one model for prediction only, of any architectures. InputError naming two files whose
+    // classes, picture size, clip length or stride are not the same.
     Classifier(const std::vector<Weights>& weights, const std::shared_ptr<nn::Backend>& backend);
 
     // The first: its backend is all models', and so are its classes and the clips it reads.
     nn::Model& model() noexcept { return *models_.front(); }
 
-    // (clips, classes), softmax probabilities. Fewer clips than `batch` are computed as so many: the same
-    // kernels then give the same bits.
+    // (clips, classes), softmax probabilities, of at least one clip. Fewer clips than `batch` are computed as
+    // so many: the same kernels then give the same bits.
     std::vector<std::vector<float>> scores(std::span<const video::Clip> clips, std::size_t batch = 0);
 
   private:
