@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "divs/analyze/analysis.hpp"
+#include "divs/core/build_info.hpp"
 #include "divs/io/hdf5.hpp"
 #include "divs/io/jsonl.hpp"
 
@@ -36,6 +37,21 @@ std::size_t best_class(const WindowResult& result) {
                                     result.scores.begin());
 }
 
+// What somebody needs to get the same results again.
+void write_origin(io::Hdf5Writer& out, const std::vector<train::Weights>& models, double every) {
+    std::vector<std::string> files;
+    std::vector<std::int64_t> steps;
+    for (const train::Weights& model : models) {
+        files.push_back(std::filesystem::absolute(model.file).lexically_normal().string());
+        steps.push_back(model.step);
+    }
+    out.write("models/file", files);
+    out.write("models/step", std::span<const std::int64_t>(steps), {static_cast<std::int64_t>(steps.size())});
+    out.attribute("", "every", every);
+    out.attribute("", "divs_version", build_info().version);
+    out.attribute("", "revision", build_info().revision);
+}
+
 }  // namespace
 
 void write_json_lines(const std::filesystem::path& file, const video::Catalogue& catalogue,
@@ -56,7 +72,8 @@ void write_json_lines(const std::filesystem::path& file, const video::Catalogue&
 }
 
 void write_hdf5(const std::filesystem::path& file, const video::Catalogue& catalogue,
-                const Analysis& analysis, const std::vector<std::string>& classes) {
+                const Analysis& analysis, const std::vector<train::Weights>& models, double every) {
+    const std::vector<std::string>& classes = models.front().classes;
     const auto windows = static_cast<std::int64_t>(analysis.results.size());
     const auto files = static_cast<std::int64_t>(catalogue.dataset.files.size());
     const auto width = static_cast<std::int64_t>(classes.size());
@@ -84,6 +101,7 @@ void write_hdf5(const std::filesystem::path& file, const video::Catalogue& catal
     out.write("windows/start", std::span<const double>(start), {windows});
     out.write("windows/end", std::span<const double>(end), {windows});
     out.write("windows/scores", std::span<const float>(scores), {windows, width});
+    write_origin(out, models, every);
     out.save(file);
 }
 

@@ -123,9 +123,8 @@ void analyse(comm::World& world, const AnalyzeSettings& settings, const AnalyzeA
     for (const auto& [file, reason] : catalogue.quarantined()) log::warn("{} is left out: {}", file, reason);
     for (const auto& [window, reason] : analysis.skipped)
         log::warn("window {} is left out: {}", window, reason);
-    const std::vector<std::string>& classes = weights.front().classes;
-    analyze::write_json_lines(arguments.out + ".jsonl", catalogue, analysis, classes);
-    analyze::write_hdf5(arguments.out + ".h5", catalogue, analysis, classes);
+    analyze::write_json_lines(arguments.out + ".jsonl", catalogue, analysis, weights.front().classes);
+    analyze::write_hdf5(arguments.out + ".h5", catalogue, analysis, weights, settings.every);
     print_figures(analysis, watch.seconds());
     std::cout << fmt::format("results: {0}.jsonl, {0}.h5\n", arguments.out);
 }

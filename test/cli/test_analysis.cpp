@@ -93,13 +93,16 @@ TEST_CASE("several weights are averaged, alike at 1 and 2 ranks, in analysis and
     for (const auto& entry : std::filesystem::directory_iterator(scratch / "run"))
         if (entry.path().filename().string().starts_with("step-")) members.push_back(entry.path().string());
     REQUIRE(members.size() == 2);  // after the first epoch and after the second
+    std::vector<std::int64_t> steps;
+    for (const std::string& member : members)
+        steps.push_back(std::stoll(std::filesystem::path(member).stem().string().substr(5)));
 
     const auto scores = [&](const std::string& weights, int ranks) {
         const std::string out = (scratch / "out").string();
-        const auto outcome =
-            divs::test::divs("analyze " + weights + " --input " + (scratch / "data").string() +
-                                 " --set analyze.shard_seconds=0.5 --set analyze.threads=1 --out " + out,
-                             ranks);
+        const auto outcome = divs::test::divs(
+            "analyze " + weights + " --input " + (scratch / "data").string() +
+                " --every 0.8 --set analyze.shard_seconds=0.5 --set analyze.threads=1 --out " + out,
+            ranks);
         INFO(outcome.text());
         REQUIRE(outcome.status == 0);
         std::vector<std::map<std::string, double>> rows;
@@ -112,6 +115,10 @@ TEST_CASE("several weights are averaged, alike at 1 and 2 ranks, in analysis and
     write_text(scratch / "both.toml",
                "[analyze]\nweights = [\"" + members[0] + "\", \"" + members[1] + "\"]\n");
     CHECK(scores((scratch / "both.toml").string(), 2) == mean);
+    const io::Hdf5Reader summary((scratch / "out.h5").string());
+    CHECK(summary.strings("models/file") == members);
+    CHECK(summary.integers("models/step") == steps);
+    CHECK(summary.number("", "every") == 0.8);
     REQUIRE(mean.size() == first.size());
     CHECK(first != second);
     for (std::size_t i = 0; i < mean.size(); ++i)

@@ -52,8 +52,9 @@ Analysis analyze(train::Classifier& classifier, comm::World& world, const video:
 // score, scores.
 void write_json_lines(const std::filesystem::path& file, const video::Catalogue& catalogue,
                       const Analysis& analysis, const std::vector<std::string>& classes);
-// The same as columns, with counts of each class by file.
+// The same as columns under windows/, with counts (files, classes), and the models that said so: models/file
+// and models/step. Attributes of the file: every (seconds), divs_version, revision.
 void write_hdf5(const std::filesystem::path& file, const video::Catalogue& catalogue,
-                const Analysis& analysis, const std::vector<std::string>& classes);
+                const Analysis& analysis, const std::vector<train::Weights>& models, double every);
 
 }  // namespace divs::analyze
