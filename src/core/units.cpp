@@ -34,4 +34,8 @@ std::string percent_text(double fraction) {
     return std::isfinite(fraction) ? fmt::format("{:.1f} %", fraction * 100) : "?";
 }
 
+std::string count_text(std::size_t count, std::string_view noun) {
+    return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
 }  // namespace divs

@@ -7,6 +7,7 @@
 
 #include "checks.hpp"
 #include "divs/core/build_info.hpp"
+#include "divs/core/units.hpp"
 #include "divs/train/job.hpp"
 
 namespace divs::doctor {
@@ -119,8 +120,11 @@ std::string Diagnosis::text() const {
         out += fmt::format("{:<9}{:<19}{}{}\n", level_name(f.level), f.topic, lines(f.text, indent), where);
         if (!f.advice.empty()) out += fmt::format("{:{}}-> {}\n", "", indent, lines(f.advice, indent + 3));
     }
-    return out + fmt::format("{} ranks, {} errors, {} warnings\n", hosts.size(), count(Level::error),
-                             count(Level::warning));
+    const auto counted = [&](Level level, std::string_view noun) {
+        return count_text(static_cast<std::size_t>(count(level)), noun);
+    };
+    return out + fmt::format("{}, {}, {}\n", count_text(hosts.size(), "rank"), counted(Level::error, "error"),
+                             counted(Level::warning, "warning"));
 }
 
 std::string Diagnosis::json() const {

@@ -6,6 +6,7 @@
 #include "checks.hpp"
 #include "divs/comm/library.hpp"
 #include "divs/comm/program.hpp"
+#include "divs/core/units.hpp"
 #include "divs/train/versions.hpp"
 
 namespace divs::doctor {
@@ -66,8 +67,9 @@ std::vector<Finding> judge_launch(const Environment& environment, int ranks) {
                  how,
                  {}}};
     }
-    std::string text =
-        launcher.empty() ? "no launcher: one process" : fmt::format("{}, {} ranks", launcher, ranks);
+    std::string text = launcher.empty() ? "no launcher: one process"
+                                        : fmt::format("{}, {}", launcher,
+                                                      count_text(static_cast<std::size_t>(ranks), "rank"));
     if (!launcher.empty())
         text += has_pmix ? ", through PMIx" : has_pmi ? ", through PMI" : "";  // alone, MPI sets them
     if (const std::string job = value_of(environment, "SLURM_JOB_ID"); !job.empty())

@@ -7,6 +7,7 @@
 #include "divs/core/clock.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/named.hpp"
+#include "divs/core/units.hpp"
 #include "hardware.hpp"
 
 namespace divs::video {
@@ -91,7 +92,7 @@ DecoderChoice choose_decoder(DecodeOn wish, const Catalogue& catalogue, std::spa
     }
     if (device.frames_per_second == 0) return decode_on_processor(wish, "no video could be read to measure");
     if (!device.on_device) return decode_on_processor(wish, "the GPU does not decode this kind of video");
-    const std::string by = fmt::format("by {} thread{}", threads, threads == 1 ? "" : "s");
+    const std::string by = "by " + count_text(static_cast<std::size_t>(threads), "thread");
     if (wish == DecodeOn::gpu)
         return {with_device.decode.hardware,
                 fmt::format("on the GPU, as configured: {:.0f} frames/s {}", device.frames_per_second, by)};

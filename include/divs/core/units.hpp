@@ -1,7 +1,9 @@
-// Sizes, times and shares as people read them.
+// Sizes, times, shares and counts as people read them.
 #pragma once
 
+#include <cstddef>
 #include <string>
+#include <string_view>
 
 namespace divs {
 
@@ -11,5 +13,7 @@ std::string bytes_text(double bytes);
 std::string seconds_text(double seconds);
 // 0.4567 -> "45.7 %"
 std::string percent_text(double fraction);
+// "1 rank", "2 ranks"
+std::string count_text(std::size_t count, std::string_view noun);
 
 }  // namespace divs

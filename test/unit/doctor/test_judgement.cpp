@@ -163,7 +163,7 @@ TEST_CASE("the text and the JSON of a diagnosis say the same") {
     CHECK(diagnosis.count(Level::error) == 1);
     CHECK_THAT(diagnosis.text(), ContainsSubstring("not there (rank 1-2)") &&
                                      ContainsSubstring("-> mount it") &&
-                                     ContainsSubstring("3 ranks, 1 errors, 0 warnings"));
+                                     ContainsSubstring("3 ranks, 1 error, 0 warnings"));
     const auto json = nlohmann::json::parse(diagnosis.json());
     CHECK(json["errors"] == 1);
     CHECK(json["findings"][1]["ranks"] == std::vector<int>{1, 2});
