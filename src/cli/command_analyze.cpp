@@ -90,7 +90,6 @@ void analyse(comm::World& world, const AnalyzeSettings& settings, const AnalyzeA
     train::Classifier classifier(
         weights,
         nn::make_backend(settings.model.backend, train::backend_options(world, settings.model, true)));
-    const nn::ModelSpec& spec = classifier.model().spec();
 
     video::Dataset files = analyze::collect_files(arguments.input);
     video::IndexingOptions indexing;
@@ -101,13 +100,13 @@ void analyse(comm::World& world, const AnalyzeSettings& settings, const AnalyzeA
     peers.size = world.size();
     peers.all_gather = [&](std::span<const std::byte> mine) { return world.all_gather(mine, "indexes"); };
     auto indexes = video::index_dataset(files, indexing, peers).files;
-    const video::Catalogue catalogue =
-        analyze::plan_windows(std::move(files), std::move(indexes),
-                              {spec.frames, weights.front().clip_stride, settings.every, settings.shard});
+    const video::Catalogue catalogue = analyze::plan_windows(
+        std::move(files), std::move(indexes),
+        {classifier.frames(), weights.front().clip_stride, settings.every, settings.shard});
 
     analyze::AnalysisOptions options = settings.analysis;
     options.feed.reader = train::reader_options(
-        world, classifier.model(), catalogue, {},
+        world, classifier.backend(), classifier.sizes(), catalogue, {},
         {settings.decode_on, settings.analysis.feed.threads, settings.limits, false, true});
     options.feed.activity = [&](const std::string& what) { world.describe_activity(what); };
     options.slowdown.assign(static_cast<std::size_t>(world.size()), 1);

@@ -27,12 +27,10 @@ struct EvalArguments {
     int batch = 32;
 };
 
-// What the weights were trained with overrides the file: a model is evaluated as it was trained.
-void follow_weights(train::Settings& settings, const nn::ModelSpec& spec, int clip_stride) {
-    settings.model.height = spec.height;
-    settings.model.width = spec.width;
-    settings.data.catalogue.clip.frames = spec.frames;
-    settings.data.catalogue.clip.stride = clip_stride;
+// The clips that the weights were trained with override the file's: a model is evaluated as it was trained.
+void follow_weights(video::ClipOptions& clip, const train::Weights& weights) {
+    clip.frames = nn::from_json(weights.model_json).frames;
+    clip.stride = weights.clip_stride;
 }
 
 void require_classes(const train::Weights& weights, const video::Catalogue& catalogue) {
@@ -52,7 +50,7 @@ void evaluate(comm::World& world, train::Settings settings, const EvalArguments&
     comm::require_same_program(world, train::library_versions());
     const std::vector<train::Weights> weights = train::read_any_weights(
         arguments.weights.empty() ? std::vector{settings.run.folder} : arguments.weights);
-    follow_weights(settings, nn::from_json(weights.front().model_json), weights.front().clip_stride);
+    follow_weights(settings.data.catalogue.clip, weights.front());
     const train::DataView data = train::open_data(world, settings.data, settings.scheduler.storage);
     require_classes(weights.front(), data.catalogue);
     train::Classifier classifier(
@@ -63,7 +61,7 @@ void evaluate(comm::World& world, train::Settings settings, const EvalArguments&
     options.feed.threads = settings.data.decode_threads;
     options.feed.queue_bytes = settings.data.queue_bytes;
     options.feed.reader = train::reader_options(
-        world, classifier.model(), data.catalogue, data.holders,
+        world, classifier.backend(), classifier.sizes(), data.catalogue, data.holders,
         {settings.data.decode_on, settings.data.decode_threads, settings.data.catalogue.limits, false, true});
     const auto split = arguments.split == "train"  ? video::Split::train
                        : arguments.split == "test" ? video::Split::test

@@ -81,7 +81,7 @@ Evaluation evaluate(Classifier& classifier, comm::World& world, const video::Cat
     }
     if (!batch.empty()) predict(classifier, batch, predictions);
 
-    const auto classes = static_cast<std::size_t>(classifier.model().spec().classes);
+    const auto classes = static_cast<std::size_t>(classifier.classes());
     for (const auto& bytes : world.gather(pack(predictions, classes), 0, "predictions"))
         unpack(bytes, classes, evaluation.predictions);
     std::sort(evaluation.predictions.begin(), evaluation.predictions.end(),

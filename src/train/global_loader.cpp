@@ -14,9 +14,8 @@ namespace {
 void pack(const video::Clip& clip, io::ByteWriter& out) {
     out.number(clip.sample);
     out.number(static_cast<std::uint64_t>(clip.label));
-    for (const int size : {clip.frames, clip.height, clip.width})
-        out.number(static_cast<std::uint64_t>(size));
-    out.raw(clip.pixels ? std::as_bytes(clip.pixels->host()) : std::span<const std::byte>());
+    out.number(clip.pixels.size());
+    for (const auto& pixels : clip.pixels) out.raw(std::as_bytes(pixels->host()));
     out.text(clip.skipped);
 }
 
@@ -26,10 +25,11 @@ void unpack(const comm::Message& message, std::vector<video::Clip>& clips) {
         video::Clip clip;
         clip.sample = in.number();
         clip.label = static_cast<std::int32_t>(in.number());
-        for (int* size : {&clip.frames, &clip.height, &clip.width}) *size = static_cast<int>(in.number());
-        const auto pixels = in.raw();
-        clip.pixels = host_pixels()->allocate(pixels.size());
-        std::ranges::copy(pixels, std::as_writable_bytes(clip.pixels->host()).begin());
+        for (auto sizes = in.number(); sizes > 0; --sizes) {
+            const auto pixels = in.raw();
+            clip.pixels.push_back(host_pixels()->allocate(pixels.size()));
+            std::ranges::copy(pixels, std::as_writable_bytes(clip.pixels.back()->host()).begin());
+        }
         clip.skipped = in.text();
         clips.push_back(std::move(clip));
     }

@@ -37,21 +37,25 @@ constexpr const char* others = "another rank's GPU does not, and all results sha
 
 }  // namespace
 
-video::ClipReaderOptions reader_options(comm::World& world, nn::Model& model,
+video::PictureSize picture_size(const nn::ModelSpec& spec) {
+    return {spec.height, spec.width};
+}
+
+video::ClipReaderOptions reader_options(comm::World& world, nn::Backend& backend,
+                                        std::vector<video::PictureSize> sizes,
                                         const video::Catalogue& catalogue,
                                         const std::vector<std::vector<int>>& holders,
                                         const ReaderSettings& settings) {
     video::ClipReaderOptions reader;
-    reader.height = model.spec().height;
-    reader.width = model.spec().width;
+    reader.sizes = std::move(sizes);
     reader.decode.limits = settings.limits;
-    const bool on_gpu = !model.backend().host_memory();
+    const bool on_gpu = !backend.host_memory();
     std::array<std::int64_t, 1> gpus{on_gpu};
     world.sum(gpus, "ranks with a GPU").wait();
     // In a job that mixes both, ranks without a GPU do as they can.
     const bool mixed = !on_gpu && gpus[0] > 0;
     const video::DecodeOn wish = mixed ? video::DecodeOn::automatic : settings.decode_on;
-    if (!settings.clips_travel) reader.memory = model.backend().pixel_memory();
+    if (!settings.clips_travel) reader.memory = backend.pixel_memory();
     video::DecoderChoice choice =
         settings.clips_travel && on_gpu
             ? video::decode_on_processor(wish, travel)

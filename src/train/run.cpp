@@ -196,7 +196,7 @@ void Run::settle() {
 
 nn::Batch Run::batch_of(const StepClips& clips, BatchLists& lists) const {
     for (const video::Clip& clip : clips.clips) {
-        lists.pixels.push_back(clip.pixels.get());
+        lists.pixels.push_back(clip.pixels.front().get());
         lists.labels.push_back(clip.label);
         lists.samples.push_back(clip.sample);
     }

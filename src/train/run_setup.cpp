@@ -58,7 +58,8 @@ Run::Run(comm::World& world, const Settings& settings) : world_(world), settings
     ledger_ = std::make_unique<SampleLedger>(samples_);
     if (store_) store_->reserve(checkpoint_arrays(*model_, synchroniser_->state()).arrays);
     start_.model = watch.lap();
-    reader_ = reader_options(world, *model_, data_.catalogue, data_.holders,
+    reader_ = reader_options(world, model_->backend(), {picture_size(model_->spec())}, data_.catalogue,
+                             data_.holders,
                              {settings_.data.decode_on, settings_.data.decode_threads,
                               settings_.data.catalogue.limits, settings_.run.order == Order::global});
     start_.decoder = watch.lap();

@@ -30,6 +30,41 @@ bool same_view(const View& a, const View& b) {
            a.crop.height == b.crop.height && a.colour == b.colour;
 }
 
+// Makes the pictures of one size, where the frame lies.
+class Output {
+  public:
+    Output(PictureSize size, PixelMemory& memory)
+        : size_(size), memory_(memory), converter_(size.width, size.height) {}
+
+    std::size_t bytes() const noexcept { return size_.bytes(); }
+
+    // Place `number` of the clip's pictures.
+    std::span<std::uint8_t> place(Pixels& pixels, std::size_t number) const {
+        return pixels.host(number * bytes(), bytes());
+    }
+    void convert(const Frame& frame, const View& view, Pixels& pixels, std::size_t number) {
+        if (convertible_on_device(*frame.get()))
+            on_device().convert(*frame.get(), view, pixels, number * bytes());
+        else
+            converter_.convert(*frame.get(), view, place(pixels, number));
+    }
+
+  private:
+    DeviceConverter& on_device() {
+        if (!on_device_) {
+            DevicePictures* pictures = memory_.pictures();
+            if (!pictures) throw Error("a frame on a device, and clips that are not");
+            on_device_.emplace(*pictures, size_.width, size_.height);
+        }
+        return *on_device_;
+    }
+
+    PictureSize size_;
+    PixelMemory& memory_;
+    Converter converter_;
+    std::optional<DeviceConverter> on_device_;  // once a frame came that lies there
+};
+
 }  // namespace
 
 struct ClipReader::Impl {
@@ -40,9 +75,7 @@ struct ClipReader::Impl {
     const ViewOf view_of;
     const std::vector<std::byte> packed;
     const double first_seconds;  // the file's first pts, in seconds of its clock
-    const std::size_t picture;   // bytes of a converted frame
-    Converter converter;
-    std::optional<DeviceConverter> on_device;  // once a frame came that lies there
+    std::vector<Output> outputs;  // one for each of the sizes
     std::optional<ShardDecoder> decoder;
     DecodeCounts counts;
     std::deque<const Sample*> pending;  // not reached yet, in order of time
@@ -58,9 +91,8 @@ struct ClipReader::Impl {
           options(how),
           view_of(std::move(view)),
           packed(std::move(bytes)),
-          first_seconds(static_cast<double>(index.first_pts()) * index.time_base.value()),
-          picture(static_cast<std::size_t>(how.width) * static_cast<std::size_t>(how.height) * 3),
-          converter(how.width, how.height) {
+          first_seconds(static_cast<double>(index.first_pts()) * index.time_base.value()) {
+        for (const PictureSize& size : options.sizes) outputs.emplace_back(size, *options.memory);
         std::sort(wanted.begin(), wanted.end());
         wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
         for (const std::uint64_t id : wanted) {  // ids rise with time inside a shard
@@ -75,24 +107,8 @@ struct ClipReader::Impl {
         return static_cast<double>(pts) * index.time_base.value() - first_seconds;
     }
 
-    Clip empty_clip(const Sample& sample) const {
-        Clip clip;
-        clip.sample = sample.id;
-        clip.label = sample.label;
-        clip.frames = static_cast<int>(sample.pts.size());
-        clip.height = options.height;
-        clip.width = options.width;
-        return clip;
-    }
-
-    std::span<std::uint8_t> slot(const OpenClip& clip, std::size_t number) const {
-        return clip.clip.pixels->host(number * picture, picture);
-    }
-
     void skip(const Sample& sample, std::string reason) {
-        Clip clip = empty_clip(sample);
-        clip.skipped = std::move(reason);
-        ready.push_back(std::move(clip));
+        ready.push_back({sample.id, sample.label, {}, std::move(reason)});
     }
 
     // Reads on until a clip is whole or nothing is left.
@@ -125,8 +141,9 @@ struct ClipReader::Impl {
     void start_clip() {
         const Sample& sample = *pending.front();
         pending.pop_front();
-        OpenClip clip{&sample, view_of ? view_of(sample.id) : View{}, 0, empty_clip(sample)};
-        clip.clip.pixels = options.memory->allocate(picture * sample.pts.size());
+        OpenClip clip{&sample, view_of ? view_of(sample.id) : View{}, 0, {sample.id, sample.label, {}, {}}};
+        for (const Output& output : outputs)
+            clip.clip.pixels.push_back(options.memory->allocate(output.bytes() * sample.pts.size()));
         open.push_back(std::move(clip));
     }
 
@@ -164,30 +181,23 @@ struct ClipReader::Impl {
 
     // Converts the frame to the clip's next place; `same` has just got it, perhaps by the same view.
     void show(const Frame& frame, OpenClip& clip, const OpenClip* same) {
-        if (convertible_on_device(*frame.get()))
-            return device_converter().convert(*frame.get(), clip.view, *clip.clip.pixels,
-                                              clip.filled * picture);
-        const std::span<std::uint8_t> target = slot(clip, clip.filled);
-        if (same && same_view(same->view, clip.view))
-            std::ranges::copy(slot(*same, same->filled - 1), target.begin());
-        else
-            converter.convert(*frame.get(), clip.view, target);
-    }
-
-    DeviceConverter& device_converter() {
-        if (!on_device) {
-            DevicePictures* pictures = options.memory->pictures();
-            if (!pictures) throw Error("a frame on a device, and clips that are not");
-            on_device.emplace(*pictures, options.width, options.height);
+        const bool on_host = !convertible_on_device(*frame.get());
+        const bool copied = on_host && same && same_view(same->view, clip.view);
+        for (std::size_t i = 0; i < outputs.size(); ++i) {
+            Pixels& pixels = *clip.clip.pixels[i];
+            if (copied)
+                std::ranges::copy(outputs[i].place(*same->clip.pixels[i], same->filled - 1),
+                                  outputs[i].place(pixels, clip.filled).begin());
+            else
+                outputs[i].convert(frame, clip.view, pixels, clip.filled);
         }
-        return *on_device;
     }
 
     void close(OpenClip& clip) {
         if (clip.clip.skipped.empty())
-            clip.clip.pixels->filled();
+            for (const auto& pixels : clip.clip.pixels) pixels->filled();
         else
-            clip.clip.pixels.reset();
+            clip.clip.pixels.clear();
         ready.push_back(std::move(clip.clip));
         clip.sample = nullptr;
     }

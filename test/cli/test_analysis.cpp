@@ -14,6 +14,12 @@ using namespace divs::test;
 
 namespace {
 
+void train(const std::string& arguments) {
+    const auto trained = divs::test::divs("train " + arguments);
+    INFO(trained.text());
+    REQUIRE(trained.status == 0);
+}
+
 // Trains in scratch / "run" on the small data set, by scratch / "run.toml".
 void train_small_model(const Scratch& scratch, int epochs) {
     make_small_dataset(scratch / "data", {.frames = 50});
@@ -22,9 +28,7 @@ void train_small_model(const Scratch& scratch, int epochs) {
                "48\nthreads = 1\n"
                "[optimizer]\nlearning_rate = 0.02\n[train]\nfolder = \"run\"\nepochs = " +
                    std::to_string(epochs) + "\nbatch = 8\n");
-    const auto trained = divs::test::divs("train " + (scratch / "run.toml").string());
-    INFO(trained.text());
-    REQUIRE(trained.status == 0);
+    train((scratch / "run.toml").string());
 }
 
 std::vector<nlohmann::json> json_lines(const std::string& text) {
@@ -86,13 +90,19 @@ TEST_CASE("analysis gives the same lines at 1, 2 and 4 ranks, and the trained mo
     CHECK(counted == windows);
 }
 
-TEST_CASE("several weights are averaged, alike at 1 and 2 ranks, in analysis and in evaluation") {
+TEST_CASE(
+    "several weights, of two picture sizes, are averaged, alike at 1 and 2 ranks, in analysis and in "
+    "evaluation") {
     const Scratch scratch;
-    train_small_model(scratch, 2);
+    train_small_model(scratch, 1);
+    train((scratch / "run.toml").string() +
+          " --set model.height=40 --set model.width=24 --set train.folder=" + (scratch / "tall").string());
     std::vector<std::string> members;
-    for (const auto& entry : std::filesystem::directory_iterator(scratch / "run"))
-        if (entry.path().filename().string().starts_with("step-")) members.push_back(entry.path().string());
-    REQUIRE(members.size() == 2);  // after the first epoch and after the second
+    for (const char* run : {"run", "tall"})
+        for (const auto& entry : std::filesystem::directory_iterator(scratch / run))
+            if (entry.path().filename().string().starts_with("step-"))
+                members.push_back(entry.path().string());
+    REQUIRE(members.size() == 2);
     std::vector<std::int64_t> steps;
     for (const std::string& member : members)
         steps.push_back(std::stoll(std::filesystem::path(member).stem().string().substr(5)));

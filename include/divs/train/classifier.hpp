@@ -16,20 +16,31 @@ class Classifier {
   public:
     // Of a model that lives elsewhere: the one in training.
     explicit Classifier(nn::Model& model);
-    // At least one model for prediction only, of any architectures. InputError naming two files whose
-    // classes, picture size, clip length or stride are not the same.
+    // At least one model for prediction only, of any architectures and picture sizes. InputError naming two
+    // files whose classes, clip length or stride are not the same.
     Classifier(const std::vector<Weights>& weights, const std::shared_ptr<nn::Backend>& backend);
 
-    // The first: its backend is all models', and so are its classes and the clips it reads.
-    nn::Model& model() noexcept { return *models_.front(); }
+    nn::Backend& backend() noexcept { return members_.front().model->backend(); }
+    int classes() const noexcept { return members_.front().model->spec().classes; }
+    int frames() const noexcept { return members_.front().model->spec().frames; }
+    // What a reader of its clips gives: video::ClipReaderOptions::sizes.
+    const std::vector<video::PictureSize>& sizes() const noexcept { return sizes_; }
 
-    // (clips, classes), softmax probabilities, of at least one clip. Fewer clips than `batch` are computed as
-    // so many: the same kernels then give the same bits.
+    // (clips, classes), softmax probabilities, of at least one clip, each with pixels of all sizes. Fewer
+    // clips than `batch` are computed as so many: the same kernels then give the same bits.
     std::vector<std::vector<float>> scores(std::span<const video::Clip> clips, std::size_t batch = 0);
 
   private:
+    struct Member {
+        nn::Model* model = nullptr;
+        std::size_t size = 0;  // number of its pictures' size in sizes_
+        std::vector<float> logits(std::span<const video::Clip> clips, std::size_t batch) const;
+    };
+    void add(nn::Model& model);
+
     std::vector<std::unique_ptr<nn::Model>> own_;
-    std::vector<nn::Model*> models_;
+    std::vector<Member> members_;
+    std::vector<video::PictureSize> sizes_;
 };
 
 }  // namespace divs::train

@@ -7,6 +7,9 @@
 
 namespace divs::train {
 
+// Of the pictures that the model reads.
+video::PictureSize picture_size(const nn::ModelSpec& spec);
+
 struct ReaderSettings {
     video::DecodeOn decode_on = video::DecodeOn::automatic;
     int threads = 1;  // that decode
@@ -15,10 +18,11 @@ struct ReaderSettings {
     bool alike = false;  // all ranks with a GPU decode alike, so that results do not depend on who read what
 };
 
-// Reader options for clips of the model's size. Where the model is on a GPU, its clips wait there, and what
+// Reader options for clips of these sizes. Where the models are on a GPU, their clips wait there, and what
 // decodes them is chosen (video::choose_decoder) and said on rank 0. `holders`: ranks that can read each
 // shard; empty: all can. Collective.
-video::ClipReaderOptions reader_options(comm::World& world, nn::Model& model,
+video::ClipReaderOptions reader_options(comm::World& world, nn::Backend& backend,
+                                        std::vector<video::PictureSize> sizes,
                                         const video::Catalogue& catalogue,
                                         const std::vector<std::vector<int>>& holders,
                                         const ReaderSettings& settings);

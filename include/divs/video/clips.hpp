@@ -15,18 +15,32 @@
 
 namespace divs::video {
 
+// Of the pictures that a model reads.
+struct PictureSize {
+    int height = 0, width = 0;
+
+    std::size_t bytes() const noexcept {  // 8-bit RGB
+        return static_cast<std::size_t>(height) * static_cast<std::size_t>(width) * 3;
+    }
+    bool operator==(const PictureSize&) const = default;
+};
+
 struct Clip {
     std::uint64_t sample = 0;
     std::int32_t label = -1;
-    int frames = 0, height = 0, width = 0;
-    std::unique_ptr<Pixels> pixels;  // (frames, height, width, 3) RGB
-    std::string skipped;             // why there are no pixels; empty for a good clip
+    // (frames, height, width, 3) RGB, once for each of the reader's sizes; empty where the clip is skipped
+    std::vector<std::unique_ptr<Pixels>> pixels;
+    std::string skipped;  // why there are no pixels; empty for a good clip
 
-    std::size_t bytes() const noexcept { return (pixels ? pixels->size() : 0) + sizeof(Clip); }
+    std::size_t bytes() const noexcept {
+        std::size_t sum = sizeof(Clip);
+        for (const auto& each : pixels) sum += each->size();
+        return sum;
+    }
 };
 
 struct ClipReaderOptions {
-    int height = 0, width = 0;
+    std::vector<PictureSize> sizes;  // at least one
     DecodeOptions decode;
     TimeLedger* times = nullptr;                          // decode and convert are added here
     std::shared_ptr<PixelMemory> memory = host_pixels();  // of the clips

@@ -28,7 +28,7 @@ struct OnDevice {
     OnDevice() { hardware_double() = {}; }
 
     ClipReaderOptions reader(bool hardware = true) const {
-        ClipReaderOptions options{.height = out_height, .width = out_width, .memory = memory};
+        ClipReaderOptions options{.sizes = {{out_height, out_width}, {10, 28}}, .memory = memory};
         if (hardware) options.decode.hardware = std::make_shared<const HardwareDevice>(*memory->pictures());
         return options;
     }
@@ -38,6 +38,13 @@ struct OnDevice {
 std::vector<std::uint8_t> content(Pixels& pixels) {
     auto& clip = dynamic_cast<nn::cuda::DeviceClip&>(pixels);
     return {clip.device(), clip.device() + clip.size()};
+}
+
+// Of all sizes, one behind the other.
+std::vector<std::uint8_t> content(const Clip& clip) {
+    std::vector<std::uint8_t> all;
+    for (const auto& pixels : clip.pixels) std::ranges::copy(content(*pixels), std::back_inserter(all));
+    return all;
 }
 
 Catalogue catalogue_of(const std::filesystem::path& file, const ClipOptions& clip) {
@@ -61,7 +68,7 @@ Read read_all(const Catalogue& catalogue, const ClipReaderOptions& options, cons
         for (Clip clip; reader.next(clip);) {
             INFO(clip.skipped);
             REQUIRE(clip.skipped.empty());
-            REQUIRE(read.clips.emplace(clip.sample, content(*clip.pixels)).second);
+            REQUIRE(read.clips.emplace(clip.sample, content(clip)).second);
         }
         read.counts += reader.counts();
     }
@@ -181,7 +188,6 @@ TEST_CASE("what decodes is chosen by what can, and said", "[cuda]") {
                ContainsSubstring("on the CPU: libavutil cannot use the GPU"));
     CHECK_THROWS_WITH(choose(DecodeOn::gpu, all),
                       ContainsSubstring("asked for: libavutil cannot use the GPU"));
-    CHECK_THROWS_AS(
-        choose_decoder(DecodeOn::gpu, catalogue, all, {.height = out_height, .width = out_width}, 1),
-        ConfigError);
+    CHECK_THROWS_AS(choose_decoder(DecodeOn::gpu, catalogue, all, {.sizes = {{out_height, out_width}}}, 1),
+                    ConfigError);
 }

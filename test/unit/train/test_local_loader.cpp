@@ -27,7 +27,7 @@ video::Catalogue catalogue_in(const test::Scratch& scratch) {
 // The samples in the order in which they are trained on. Leases come in the order of the shards.
 std::vector<std::uint64_t> drawn(const video::Catalogue& catalogue, std::uint64_t seed, std::uint64_t epoch) {
     FeedOptions options;
-    options.reader.height = options.reader.width = 8;
+    options.reader.sizes = {{8, 8}};
     std::uint32_t next = 0;
     ClipFeed feed(catalogue, options, [&]() -> std::optional<Lease> {
         if (next == catalogue.shards.size()) return {};

@@ -72,7 +72,7 @@ ReadResult read_shard(const Catalogue& catalogue, std::uint32_t shard, std::vect
                       bool packed = false, const ClipReader::ViewOf& view = {}) {
     std::vector<std::byte> bytes;
     if (packed) bytes = pack_shard(catalogue.files[catalogue.shards[shard].file], catalogue.shards[shard]);
-    ClipReader reader(catalogue, shard, std::move(wanted), {.height = out_height, .width = out_width}, view,
+    ClipReader reader(catalogue, shard, std::move(wanted), {.sizes = {{out_height, out_width}}}, view,
                       std::move(bytes));
     ReadResult out;
     for (Clip clip; reader.next(clip);) {
@@ -97,14 +97,14 @@ void require_frames(const Catalogue& catalogue, const std::filesystem::path& fil
             INFO("sample " << id << ": " << clip.skipped);
             REQUIRE(clip.skipped.empty());
             REQUIRE(clip.label == sample.label);
-            REQUIRE(clip.frames == catalogue.clip.frames);
-            REQUIRE(clip.pixels->size() ==
-                    static_cast<std::size_t>(clip.frames) * out_width * out_height * 3);
+            REQUIRE(clip.pixels.size() == 1);
+            REQUIRE(clip.pixels[0]->size() ==
+                    static_cast<std::size_t>(catalogue.clip.frames) * out_width * out_height * 3);
             for (std::size_t t = 0; t < sample.pts.size(); ++t) {
                 const std::size_t bytes = out_width * out_height * 3;
                 const std::vector<std::uint8_t> frame(
-                    clip.pixels->host().begin() + static_cast<std::ptrdiff_t>(t * bytes),
-                    clip.pixels->host().begin() + static_cast<std::ptrdiff_t>((t + 1) * bytes));
+                    clip.pixels[0]->host().begin() + static_cast<std::ptrdiff_t>(t * bytes),
+                    clip.pixels[0]->host().begin() + static_cast<std::ptrdiff_t>((t + 1) * bytes));
                 REQUIRE(frame == truth.at(sample.pts[t]));
             }
             ++seen;
@@ -158,7 +158,7 @@ TEST_CASE("a picture shorter than its clip repeats") {
     const auto truth = linear_frames(file).begin()->second;
     for (std::size_t t = 0; t < 5; ++t)
         REQUIRE(std::equal(truth.begin(), truth.end(),
-                           clip.pixels->host().begin() + static_cast<std::ptrdiff_t>(t * bytes)));
+                           clip.pixels[0]->host().begin() + static_cast<std::ptrdiff_t>(t * bytes)));
 }
 
 TEST_CASE("only what is wanted comes, in order of time, shown as its view says") {
@@ -169,7 +169,7 @@ TEST_CASE("only what is wanted comes, in order of time, shown as its view says")
     const std::vector<std::uint64_t> wanted{11, 3, 4, 3};
     const AugmentOptions options{0.3, 1.2, true, 0.2, 0.2, 0.2};
     const auto view = [&](std::uint64_t sample) { return augmented_view(options, 1, 1, sample / 2); };
-    ClipReader reader(catalogue, 0, wanted, {.height = out_height, .width = out_width}, view);
+    ClipReader reader(catalogue, 0, wanted, {.sizes = {{out_height, out_width}}}, view);
     std::vector<std::uint64_t> order;
     for (Clip clip; reader.next(clip);) {
         order.push_back(clip.sample);
@@ -177,17 +177,50 @@ TEST_CASE("only what is wanted comes, in order of time, shown as its view says")
         const auto truth = linear_frames(file, view(clip.sample));
         for (std::size_t t = 0; t < 4; ++t) {
             const auto& frame = truth.at(catalogue.samples[clip.sample].pts[t]);
-            REQUIRE(std::equal(frame.begin(), frame.end(),
-                               clip.pixels->host().begin() + static_cast<std::ptrdiff_t>(t * frame.size())));
+            REQUIRE(
+                std::equal(frame.begin(), frame.end(),
+                           clip.pixels[0]->host().begin() + static_cast<std::ptrdiff_t>(t * frame.size())));
         }
     }
     CHECK(order == std::vector<std::uint64_t>{3, 4, 11});
-    CHECK_THROWS_WITH(ClipReader(catalogue, 0, {999}, {.height = 4, .width = 4}),
-                      ContainsSubstring("sample 999"));
-    ClipReader nothing(catalogue, 0, {}, {.height = 4, .width = 4});
+    CHECK_THROWS_WITH(ClipReader(catalogue, 0, {999}, {.sizes = {{4, 4}}}), ContainsSubstring("sample 999"));
+    ClipReader nothing(catalogue, 0, {}, {.sizes = {{4, 4}}});
     Clip clip;
     CHECK_FALSE(nothing.next(clip));
     CHECK(nothing.counts().packets == 0);  // not even opened
+}
+
+TEST_CASE("clips of several picture sizes hold what readers of each size give, by one decode") {
+    const Scratch folder;
+    // Clips that overlap and share views, and clips that are longer than their file.
+    for (const auto& [frames, clip] :
+         {std::pair{60, ClipOptions{4, 2, 3}}, std::pair{3, ClipOptions{5, 1, 0}}}) {
+        const auto file = encode(folder, {.frames = frames, .gop = 15, .bframes = 2});
+        const Catalogue catalogue = catalogue_of({file}, clip, 100);
+        REQUIRE(catalogue.shards.size() == 1);
+        const auto view = [&](std::uint64_t sample) {
+            return augmented_view({0.3, 1.2, true, 0.2, 0.2, 0.2}, 1, 1, sample / 2);
+        };
+        const std::vector<PictureSize> sizes{{14, 20}, {40, 24}, {7, 64}};
+        const auto read = [&](const std::vector<PictureSize>& wanted) {
+            ClipReader reader(catalogue, 0, catalogue.shard_samples[0], {.sizes = wanted}, view);
+            std::vector<Clip> clips;
+            for (Clip each; reader.next(each);) clips.push_back(std::move(each));
+            CHECK(reader.counts().frames <= catalogue.shards[0].frames);
+            return clips;
+        };
+        const auto all = read(sizes);
+        REQUIRE(all.size() == catalogue.samples.size());
+        for (std::size_t s = 0; s < sizes.size(); ++s) {
+            const auto alone = read({sizes[s]});
+            for (std::size_t i = 0; i < all.size(); ++i) {
+                REQUIRE(all[i].sample == alone[i].sample);
+                REQUIRE(all[i].pixels.size() == sizes.size());
+                REQUIRE(all[i].pixels[s]->size() == sizes[s].bytes() * static_cast<std::size_t>(clip.frames));
+                REQUIRE(std::ranges::equal(all[i].pixels[s]->host(), alone[i].pixels[0]->host()));
+            }
+        }
+    }
 }
 
 TEST_CASE("times of decoding and conversion are kept") {
@@ -196,7 +229,7 @@ TEST_CASE("times of decoding and conversion are kept") {
     const Catalogue catalogue = catalogue_of({file}, {1, 1, 0}, 100);
     TimeLedger times;
     ClipReader reader(catalogue, 0, catalogue.shard_samples[0],
-                      {.height = out_height, .width = out_width, .times = &times});
+                      {.sizes = {{out_height, out_width}}, .times = &times});
     for (Clip clip; reader.next(clip);) {
     }
     CHECK(times.seconds(Stage::decode) > 0);
@@ -229,7 +262,7 @@ TEST_CASE("damaged files: every wanted sample comes once, whole or with a reason
                 const auto result = read_shard(catalogue, shard.id, catalogue.shard_samples[shard.id]);
                 REQUIRE(result.clips.size() == catalogue.shard_samples[shard.id].size());
                 for (const auto& [id, clip] : result.clips) {
-                    REQUIRE((clip.pixels == nullptr) != clip.skipped.empty());
+                    REQUIRE(clip.pixels.empty() != clip.skipped.empty());
                     ++(clip.skipped.empty() ? whole : skipped);
                     if (!clip.skipped.empty()) REQUIRE_THAT(clip.skipped, ContainsSubstring(" s "));
                 }

@@ -87,11 +87,11 @@ TEST_CASE("the images of vehicles and congestion load in place") {
     CHECK(by_class.at({"High", Split::train}) == 72);
     CHECK(by_class.at({"Traffic_Jam", Split::val}) == 8);
     const Sample& sample = congestion.samples[7];
-    ClipReader reader(congestion, sample.shard, {7}, {64, 64, {}, nullptr});
+    ClipReader reader(congestion, sample.shard, {7}, {.sizes = {{64, 64}}});
     Clip clip;
     REQUIRE(reader.next(clip));
     CHECK(clip.skipped.empty());
-    CHECK(clip.pixels->size() == 64 * 64 * 3);
+    CHECK(clip.pixels[0]->size() == 64 * 64 * 3);
 }
 
 TEST_CASE("clips of real videos show what ffmpeg shows") {
@@ -115,7 +115,7 @@ TEST_CASE("clips of real videos show what ffmpeg shows") {
         INFO(index.path);
         REQUIRE(shown.size() == pts.size() * picture);
         ClipReader reader(catalogue, shard.id, catalogue.shard_samples[shard.id],
-                          {height, width, {}, nullptr});
+                          {.sizes = {{height, width}}});
         for (Clip clip; reader.next(clip);) {
             REQUIRE(clip.skipped.empty());
             for (std::size_t t = 0; t < 4; ++t) {
@@ -123,7 +123,7 @@ TEST_CASE("clips of real videos show what ffmpeg shows") {
                 const auto n =
                     static_cast<std::size_t>(std::lower_bound(pts.begin(), pts.end(), at) - pts.begin());
                 const auto theirs = shown.begin() + static_cast<std::ptrdiff_t>(n * picture);
-                const auto ours = clip.pixels->host().begin() + static_cast<std::ptrdiff_t>(t * picture);
+                const auto ours = clip.pixels[0]->host().begin() + static_cast<std::ptrdiff_t>(t * picture);
                 worst = std::min(worst, psnr({ours, ours + picture},
                                              {theirs, theirs + static_cast<std::ptrdiff_t>(picture)}));
             }
