@@ -5,15 +5,28 @@
 #   cluster.sh stop FOLDER
 set -euo pipefail
 action=$1 folder=$2 nodes=${3:-2}
-port=$((20000 + ($$ % 20000)))
+
+# The first of `nodes` + 1 ports on which nobody listens, below those that the system hands out to connections.
+free_ports() {
+    local lowest_ephemeral first port
+    read -r lowest_ephemeral _ </proc/sys/net/ipv4/ip_local_port_range
+    for ((first = lowest_ephemeral - 12000 + $$ % 10000; ; first += nodes + 1)); do
+        for ((port = first; port <= first + nodes; ++port)); do
+            ! (: </dev/tcp/127.0.0.1/$port) 2>/dev/null || continue 2
+        done
+        echo "$first"
+        return
+    done
+}
 
 configure() {
     mkdir -p "$folder"/{state,munge,log}
     chmod 755 "$folder"
     head -c 1024 /dev/urandom >"$folder/munge/key"
     chmod 400 "$folder/munge/key"
-    local host
+    local host port
     host=$(hostname -s)
+    port=$(free_ports)
     cat >"$folder/slurm.conf" <<CONF
 ClusterName=divs
 SlurmctldHost=$host(127.0.0.1)
@@ -58,7 +71,8 @@ start() {
     echo $! >"$folder/pids"
     for _ in $(seq 50); do [ -S "$folder/munge/socket" ] && break; sleep 0.1; done
     slurmctld -D >/dev/null 2>&1 &
-    echo $! >>"$folder/pids"
+    local controller=$!
+    echo $controller >>"$folder/pids"
     mkdir -p /run/spmix
     for node in $(seq "$nodes"); do
         mkdir -p "$folder/spool.n$node"
@@ -68,9 +82,10 @@ start() {
     done
     for _ in $(seq 100); do
         [ "$(sinfo -h -t idle -o %D 2>/dev/null | head -n 1)" = "$nodes" ] && return
+        kill -0 $controller 2>/dev/null || break  # sinfo would wait long for it each time
         sleep 0.3
     done
-    sinfo >&2 || true
+    ! kill -0 $controller 2>/dev/null || sinfo >&2 || true
     tail -n 20 "$folder"/log/* >&2 || true
     echo "the nodes did not come up" >&2
     return 1
