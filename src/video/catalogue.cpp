@@ -174,4 +174,8 @@ std::vector<std::pair<std::string, std::string>> Catalogue::quarantined() const 
     return found;
 }
 
+const std::string& Catalogue::file_of(std::uint64_t sample) const {
+    return files.at(shards.at(samples.at(sample).shard).file).path;
+}
+
 }  // namespace divs::video

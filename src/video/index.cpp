@@ -170,6 +170,7 @@ std::int64_t VideoIndex::first_pts() const noexcept {
 VideoIndex index_video(const std::filesystem::path& file, const OpenLimits& limits) {
     VideoIndex index;
     index.path = file.string();
+    index.limits = limits;
     try {
         fill(index, limits);
     } catch (const std::exception& error) {
@@ -182,7 +183,8 @@ VideoIndex index_video(const std::filesystem::path& file, const OpenLimits& limi
     return index;
 }
 
-bool is_current(const VideoIndex& index) {
+bool is_current(const VideoIndex& index, const OpenLimits& limits) {
+    if (index.limits != limits) return false;
     try {
         const FileState state = file_state(index.path);
         return state.bytes == index.file_bytes && state.modified_ns == index.modified_ns &&

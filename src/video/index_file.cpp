@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -17,7 +18,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view magic = "DIVS index\n";
-constexpr std::uint64_t version = 2;
+constexpr std::uint64_t version = 3;
 
 // Differences wrap, so that any two times can stand side by side; small ones take one byte.
 std::uint64_t zigzag(std::uint64_t difference) noexcept {
@@ -80,11 +81,27 @@ Rational read_rational(io::ByteReader& in) {
     return {num, static_cast<int>(unzigzag(in.number()))};
 }
 
+void write_limits(io::ByteWriter& out, const OpenLimits& limits) {
+    out.number(static_cast<std::uint64_t>(limits.max_streams));
+    out.number(static_cast<std::uint64_t>(limits.max_pixels));
+    out.fixed(std::bit_cast<std::uint64_t>(limits.max_seconds));
+    out.number(static_cast<std::uint64_t>(limits.max_packets));
+}
+OpenLimits read_limits(io::ByteReader& in) {
+    OpenLimits limits;
+    limits.max_streams = static_cast<int>(in.number());
+    limits.max_pixels = static_cast<std::int64_t>(in.number());
+    limits.max_seconds = std::bit_cast<double>(in.fixed());
+    limits.max_packets = static_cast<std::int64_t>(in.number());
+    return limits;
+}
+
 void write_video(io::ByteWriter& out, const VideoIndex& video) {
     out.text(video.path);
     out.number(video.file_bytes);
     out.fixed(static_cast<std::uint64_t>(video.modified_ns));
     out.fixed(video.fingerprint);
+    write_limits(out, video.limits);
     for (const std::string* text : {&video.container, &video.codec, &video.pixel_format, &video.quarantine})
         out.text(*text);
     for (const int number : {video.stream, video.width, video.height})
@@ -104,6 +121,7 @@ VideoIndex read_video(io::ByteReader& in) {
     video.file_bytes = in.number();
     video.modified_ns = static_cast<std::int64_t>(in.fixed());
     video.fingerprint = in.fixed();
+    video.limits = read_limits(in);
     for (std::string* text : {&video.container, &video.codec, &video.pixel_format, &video.quarantine})
         *text = in.text();
     for (int* number : {&video.stream, &video.width, &video.height}) *number = static_cast<int>(in.number());
@@ -203,10 +221,16 @@ std::map<std::string, VideoIndex> read_index(const fs::path& path) {
     return entries;
 }
 
-std::map<std::string, VideoIndex> load_index(const fs::path& path) {
-    std::map<std::string, VideoIndex> entries = read_index(path);
-    std::erase_if(entries, [](const auto& entry) { return !is_current(entry.second); });
-    return entries;
+void require_index_place(const fs::path& path) {
+    std::error_code failed;
+    if (!fs::exists(path, failed) || fs::is_empty(path, failed)) return;
+    std::string start(magic.size() + 1, '\0');  // behind the length of the text
+    std::ifstream in(path, std::ios::binary);
+    in.read(start.data(), static_cast<std::streamsize>(start.size()));
+    if (!fs::is_regular_file(path, failed) || start.substr(1) != magic)
+        throw_error<StorageError>(
+            "{}: is no index of DIVS and is not written over, expected another place for the index",
+            path.string());
 }
 
 fs::path default_index_path(const Dataset& dataset) {

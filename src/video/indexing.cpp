@@ -70,7 +70,7 @@ class Workers {
 
     VideoIndex index_one(const std::filesystem::path& path, bool& reused) {
         const auto found = saved_.find(path.string());  // each entry is asked for by one thread
-        reused = found != saved_.end() && is_current(found->second);
+        reused = found != saved_.end() && is_current(found->second, options_.limits);
         return reused ? std::move(found->second) : index_video(path, options_.limits);
     }
 
@@ -184,6 +184,7 @@ constexpr double round_seconds = 20;
 
 Indexed index_dataset(const Dataset& dataset, const IndexingOptions& options, const IndexingPeers& peers) {
     const Stopwatch watch;
+    if (options.save && !options.saved.empty()) require_index_place(options.saved);
     Indexed all;
     all.saved_at = options.saved.empty() ? default_index_path(dataset) : options.saved;
     all.files.resize(dataset.files.size());

@@ -76,6 +76,7 @@ struct Catalogue {
     std::vector<std::uint64_t> samples_of(Split split) const;
     // file, reason
     std::vector<std::pair<std::string, std::string>> quarantined() const;
+    const std::string& file_of(std::uint64_t sample) const;  // its path
 };
 
 struct CatalogueOptions {
@@ -96,9 +97,11 @@ Catalogue make_catalogue(Dataset dataset, std::vector<VideoIndex> files, const C
 std::filesystem::path default_index_path(const Dataset& dataset);
 // Whole or not at all; StorageError where it cannot be written.
 void save_index(const std::filesystem::path& path, const std::vector<VideoIndex>& files);
-// By path, only the entries that are still current (read_index() gives all). A file that is missing gives none; a damaged
-// one, or one of another version, gives none and a warning, and is made again when next saved.
-std::map<std::string, VideoIndex> load_index(const std::filesystem::path& path);
+// StorageError where there is something that is no index of ours, of whatever version: a file that somebody
+// needs.
+void require_index_place(const std::filesystem::path& path);
+// By path. A file that is missing gives none; a damaged one, or one of another version, gives none and a
+// warning, and is made again when next saved.
 std::map<std::string, VideoIndex> read_index(const std::filesystem::path& path);
 
 // Bytes for sending to other ranks; unpacking throws InputError where they are damaged.

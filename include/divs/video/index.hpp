@@ -20,6 +20,7 @@ struct OpenLimits {
     std::int64_t max_pixels = std::int64_t{8192} * 8192;
     double max_seconds = 7 * 24 * 3600.0;
     std::int64_t max_packets = 200'000'000;
+    bool operator==(const OpenLimits&) const = default;
 };
 
 struct PacketInfo {
@@ -43,6 +44,7 @@ struct VideoIndex {
     std::uint64_t file_bytes = 0;
     std::int64_t modified_ns = 0;
     std::uint64_t fingerprint = 0;  // of size and sampled content; changes when the file does
+    OpenLimits limits;              // it was made with: they decide what is quarantined
     std::string container, codec, pixel_format;
     int stream = 0;           // index of the video stream in its container
     int width = 0, height = 0;
@@ -63,7 +65,8 @@ struct VideoIndex {
 // Opens local regular files only, of a fixed list of formats, and nothing that a file points to.
 VideoIndex index_video(const std::filesystem::path& file, const OpenLimits& limits = {});
 
-// True where the file has not changed since it was indexed (size, time and fingerprint).
-bool is_current(const VideoIndex& index);
+// True where indexing the file with these limits would give the same: it has not changed since (size, time
+// and fingerprint).
+bool is_current(const VideoIndex& index, const OpenLimits& limits = {});
 
 }  // namespace divs::video

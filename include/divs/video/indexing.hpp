@@ -44,7 +44,8 @@ struct Indexed {
 
 // Indexes the files of a data set. Collective over the peers; all get the same files, except that with
 // own_storage the time of modification is that of the process's own copy. The index is saved where anything
-// changed; a place that cannot be written to is a warning, not a failure.
+// changed; a place that cannot be written to is a warning, not a failure. StorageError where `options.saved`
+// is a file of another kind: that is not written over.
 Indexed index_dataset(const Dataset& dataset, const IndexingOptions& options,
                       const IndexingPeers& peers = {});
 

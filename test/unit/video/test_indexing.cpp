@@ -26,6 +26,7 @@ VideoIndex odd_index(std::uint64_t seed) {
     index.file_bytes = random.bits(1);
     index.modified_ns = -static_cast<std::int64_t>(random.below(2, 1U << 30));
     index.fingerprint = random.bits(3);
+    index.limits = {static_cast<int>(random.below(5, 99)), 1 << 20, 0.1 * static_cast<double>(seed), 12345};
     index.container = "mov", index.codec = "h264", index.pixel_format = "yuv420p";
     index.width = 1921, index.height = -1, index.stream = 3;
     index.frame_rate = {-1, 0};
@@ -47,6 +48,7 @@ VideoIndex odd_index(std::uint64_t seed) {
 void require_same(const VideoIndex& a, const VideoIndex& b) {
     REQUIRE(a.path == b.path);
     REQUIRE(a.quarantine == b.quarantine);
+    REQUIRE(a.limits == b.limits);
     REQUIRE(std::tie(a.file_bytes, a.modified_ns, a.fingerprint, a.container, a.codec, a.pixel_format,
                      a.stream, a.width, a.height, a.image, a.numbered) ==
             std::tie(b.file_bytes, b.modified_ns, b.fingerprint, b.container, b.codec, b.pixel_format,
@@ -76,7 +78,6 @@ TEST_CASE("indexes survive packing and saving in every field") {
     const auto saved = read_index(folder / "deep" / "index");
     REQUIRE(saved.size() == files.size());
     for (const VideoIndex& file : files) require_same(file, saved.at(file.path));
-    CHECK(load_index(folder / "deep" / "index").empty());  // none of these files exists
     CHECK(std::distance(std::filesystem::directory_iterator(folder / "deep"), {}) == 1);  // no temporary left
 }
 
@@ -92,7 +93,6 @@ TEST_CASE("a saved index with any byte changed, cut or added is not used") {
         bad[i] = static_cast<char>(bad[i] ^ (1 << random.below(i, 8)));
         write_text(path, bad);
         REQUIRE(read_index(path).empty());
-        REQUIRE_NOTHROW(load_index(path));
     }
     for (std::size_t length = 0; length < good.size(); length += 3) {
         write_text(path, good.substr(0, length));
@@ -155,6 +155,50 @@ TEST_CASE("a data set is indexed on several threads, saved, and only what change
     options.saved = folder / "file.mp4" / "impossible";
     std::ofstream(folder / "file.mp4") << "x";
     CHECK_FALSE(index_dataset(set, options).saved);  // a warning, no failure
+}
+
+TEST_CASE("limits hold for files that were indexed under others, and no longer than they are asked for") {
+    const Scratch folder;
+    std::ofstream(folder / "labels.tsv") << "path\tlabel\tsplit\nv.mp4\ta\ttrain\n";
+    encode(folder, {.frames = 50}, "v");
+    const Dataset set = read_dataset(folder.path());
+    const auto reason = [&](const OpenLimits& limits) {
+        IndexingOptions options;
+        options.limits = limits;
+        return index_dataset(set, options).files.front().quarantine;
+    };
+    OpenLimits shorter, smaller;
+    shorter.max_seconds = 1;
+    smaller.max_pixels = 100;
+    for (int again = 0; again < 2; ++again) {
+        CHECK(reason({}).empty());
+        CHECK_THAT(reason(shorter), ContainsSubstring("the limit is 1 s"));
+        CHECK_THAT(reason(smaller), ContainsSubstring("100"));
+    }
+    CHECK(reason({}).empty());
+    CHECK(index_dataset(set, {}).reused == 1);
+}
+
+TEST_CASE("an index is not written over a file of another kind") {
+    const Scratch folder;
+    std::ofstream(folder / "labels.tsv") << "path\tlabel\tsplit\nv.mp4\ta\ttrain\n";
+    const auto video = encode(folder, {.frames = 5}, "v");
+    const Dataset set = read_dataset(folder.path());
+    IndexingOptions options;
+    for (const std::filesystem::path& taken : {folder / "labels.tsv", video}) {
+        const std::string before = read_text(taken);
+        options.saved = taken;
+        CHECK_THROWS_WITH(index_dataset(set, options),
+                          ContainsSubstring(taken.string()) && ContainsSubstring("no index of DIVS"));
+        CHECK(read_text(taken) == before);
+    }
+    options.saved = folder / "index";
+    write_text(options.saved, "");  // as mktemp makes it
+    CHECK(index_dataset(set, options).saved);
+    std::string older = read_text(options.saved);
+    older[12] ^= 1;  // the version
+    write_text(options.saved, older);
+    CHECK(index_dataset(set, options).saved);
 }
 
 TEST_CASE("processes share the files and agree on the result") {
