@@ -51,6 +51,9 @@ std::string read_text(const std::filesystem::path& file) {
     std::error_code ignored;
     if (std::filesystem::is_directory(file, ignored))
         throw_error<InputError>("{}: is a folder, expected a configuration file", file.string());
+    if (std::filesystem::exists(file, ignored) && !std::filesystem::is_regular_file(file, ignored))
+        throw_error<InputError>("{}: is no regular file, expected a configuration file",
+                                file.string());  // a pipe
     std::ifstream in(file, std::ios::binary);
     if (!in) throw_error<InputError>("{}: cannot be opened, expected a configuration file", file.string());
     return {std::istreambuf_iterator<char>(in), {}};

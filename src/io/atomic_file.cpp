@@ -55,6 +55,18 @@ void write_all(const Descriptor& out, std::span<const std::byte> bytes, const fs
     }
 }
 
+// Where a link leads. What is no file (a device, a pipe, a folder) is not replaced by one.
+fs::path replaceable(const fs::path& target) {
+    std::error_code code;
+    const fs::file_status status = fs::status(target, code);
+    if (status.type() == fs::file_type::none) fail(target, "cannot be created", code.value());  // links that go round
+    if (fs::exists(status) && !fs::is_regular_file(status))
+        throw_error<StorageError>("{}: is no regular file, expected one or none there", target.string());
+    fs::path file = target;
+    while (fs::is_symlink(file, code)) file = folder_of(file) / fs::read_symlink(file);
+    return file;
+}
+
 // Some file systems cannot sync a folder and say EINVAL; the rename is then as durable as they can make it.
 void sync_folder(const fs::path& folder) {
     const Descriptor in(folder, O_RDONLY | O_DIRECTORY);
@@ -64,7 +76,8 @@ void sync_folder(const fs::path& folder) {
 
 }  // namespace
 
-void write_atomically(const fs::path& target, std::span<const std::span<const std::byte>> pieces) {
+void write_atomically(const fs::path& named, std::span<const std::span<const std::byte>> pieces) {
+    const fs::path target = replaceable(named);
     const fs::path temporary = temporary_for(target);
     Descriptor out(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     if (!out) fail(target, "cannot be created", errno);
@@ -105,6 +118,15 @@ void link_atomically(const fs::path& existing, const fs::path& target) {
     if (::rename(temporary.c_str(), target.c_str()) != 0) fail(target, "cannot be renamed into place", errno);
     // Where both names are one file already, rename() does nothing and the guard removes the temporary name.
     sync_folder(folder_of(target));
+}
+
+void require_writable(const fs::path& named) {
+    const fs::path target = replaceable(named);
+    make_folder(folder_of(target));
+    const fs::path probe = temporary_for(target);
+    const Descriptor out(probe, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (!out) fail(named, "cannot be created", errno);
+    const Unlinked guard(probe);
 }
 
 void require_room(const fs::path& folder, std::uint64_t bytes) {
