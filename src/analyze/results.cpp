@@ -1,11 +1,12 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "divs/analyze/analysis.hpp"
 #include "divs/core/build_info.hpp"
+#include "divs/io/atomic_file.hpp"
 #include "divs/io/hdf5.hpp"
-#include "divs/io/jsonl.hpp"
 
 namespace divs::analyze {
 namespace {
@@ -16,15 +17,28 @@ struct Place {
     double start = 0, end = 0;
 };
 
+// When the frame of this pts is over: where its packet has no duration, when the next frame is shown; the
+// last frame of a shard lasts as long as the video's rate says.
+std::int64_t end_of(const video::VideoIndex& index, const video::Shard& shard, std::int64_t pts) {
+    std::int64_t duration = 0, next = std::numeric_limits<std::int64_t>::max();
+    for (std::uint32_t i = shard.first_packet; i < shard.end_packet; ++i) {
+        const video::PacketInfo& packet = index.packets[i];
+        if (packet.pts == pts) duration = std::max(duration, packet.duration);
+        if (packet.pts > pts && packet.gives_frame()) next = std::min(next, packet.pts);
+    }
+    if (duration > 0) return pts + duration;
+    if (next != std::numeric_limits<std::int64_t>::max()) return next;
+    const double frame = index.frame_rate.value() > 0 ? 1 / index.frame_rate.value() : 0;
+    const double ticks = index.image || index.time_base.value() <= 0 ? 0 : frame / index.time_base.value();
+    return pts + std::llround(ticks);
+}
+
 Place place_of(const video::Catalogue& catalogue, std::uint64_t window) {
     const video::Sample& sample = catalogue.samples[window];
     const video::Shard& shard = catalogue.shards[sample.shard];
     const video::VideoIndex& index = catalogue.files[shard.file];
-    std::int64_t duration = 0;
-    for (std::uint32_t i = shard.first_packet; i < shard.end_packet; ++i)
-        if (index.packets[i].pts == sample.pts.back())
-            duration = std::max(duration, index.packets[i].duration);
-    return {shard.file, index.seconds(sample.pts.front()), index.seconds(sample.pts.back() + duration)};
+    return {shard.file, index.seconds(sample.pts.front()),
+            index.seconds(end_of(index, shard, sample.pts.back()))};
 }
 
 // Six digits are more than the scores of two machines agree to.
@@ -56,19 +70,21 @@ void write_origin(io::Hdf5Writer& out, const std::vector<train::Weights>& models
 
 void write_json_lines(const std::filesystem::path& file, const video::Catalogue& catalogue,
                       const Analysis& analysis, const std::vector<std::string>& classes) {
-    io::JsonLines out(file);
+    std::string lines;
     for (const WindowResult& result : analysis.results) {
         const Place place = place_of(catalogue, result.window);
         nlohmann::ordered_json scores;
         for (std::size_t c = 0; c < classes.size(); ++c) scores[classes[c]] = rounded(result.scores[c]);
         const std::size_t best = best_class(result);
-        out.write(nlohmann::json{{"file", catalogue.dataset.files[place.file]},
-                                 {"start", rounded(place.start)},
-                                 {"end", rounded(place.end)},
-                                 {"class", classes[best]},
-                                 {"score", rounded(result.scores[best])},
-                                 {"scores", scores}});
+        const nlohmann::json line{{"file", catalogue.dataset.files[place.file]},
+                                  {"start", rounded(place.start)},
+                                  {"end", rounded(place.end)},
+                                  {"class", classes[best]},
+                                  {"score", rounded(result.scores[best])},
+                                  {"scores", scores}};
+        lines += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
     }
+    io::write_atomically(file, lines);
 }
 
 void write_hdf5(const std::filesystem::path& file, const video::Catalogue& catalogue,

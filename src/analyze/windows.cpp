@@ -1,5 +1,7 @@
 #include "divs/analyze/windows.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -7,6 +9,20 @@
 
 namespace divs::analyze {
 namespace {
+
+namespace fs = std::filesystem;
+
+// Why an entry of a folder is not looked at; empty where it is.
+std::string why_not(const fs::directory_entry& entry) {
+    std::error_code error;
+    const fs::file_status status = entry.status(error);
+    if (!fs::exists(status)) return "a link that leads nowhere";
+    if (fs::is_directory(status)) {
+        if (entry.is_symlink()) return "a link to a folder";
+        return access(entry.path().c_str(), R_OK | X_OK) == 0 ? "" : "the folder may not be read";
+    }
+    return fs::is_regular_file(status) ? "" : "no regular file";
+}
 
 // The pts of a window that starts at frame `first`.
 std::vector<std::int64_t> window_at(const std::vector<std::int64_t>& times, std::size_t first,
@@ -20,13 +36,14 @@ std::vector<std::int64_t> window_at(const std::vector<std::int64_t>& times, std:
     return pts;
 }
 
-void add_windows(video::Catalogue& catalogue, const video::Shard& shard, const WindowOptions& options) {
+// The windows that start in the shard; `due`: when the file's next one does.
+void add_windows(video::Catalogue& catalogue, const video::Shard& shard, const WindowOptions& options,
+                 double& due) {
     const video::VideoIndex& index = catalogue.files[shard.file];
     const auto times = video::frame_times(index, shard);
-    double due = 0;
     for (std::size_t frame = 0; frame < times.size(); ++frame) {
         const double seconds = index.seconds(times[frame]);
-        if (frame > 0 && seconds < due - 1e-9) continue;  // times are rounded: a frame on the dot is not late
+        if (seconds < due - 1e-9) continue;  // times are rounded: a frame on the dot is not late
         due = (std::floor(seconds / options.every + 1e-9) + 1) * options.every;
         video::Sample window;
         window.id = catalogue.samples.size();
@@ -39,32 +56,39 @@ void add_windows(video::Catalogue& catalogue, const video::Shard& shard, const W
 
 }  // namespace
 
-video::Dataset collect_files(const std::filesystem::path& input) {
-    namespace fs = std::filesystem;
+Collected collect_files(const fs::path& input) {
     std::error_code error;
     const fs::path root = fs::canonical(input, error);
     if (error)
         throw_error<InputError>("{}: {}, expected a video or a folder of videos", input.string(),
                                 error.message());
-    video::Dataset dataset;
+    Collected collected;
+    video::Dataset& dataset = collected.files;
     dataset.name = root.filename().string();
     if (!fs::is_directory(root)) {
         dataset.root = root.parent_path();
         dataset.files.push_back(root.filename().string());
-        return dataset;
+        return collected;
     }
     dataset.root = root;
-    for (auto it = fs::recursive_directory_iterator(root, fs::directory_options::skip_permission_denied);
-         it != fs::recursive_directory_iterator(); ++it) {
+    for (auto it = fs::recursive_directory_iterator(root, error);
+         !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
+        const std::string name = it->path().lexically_relative(root).generic_string();
         if (it->path().filename().string().starts_with('.')) {
-            if (it->is_directory()) it.disable_recursion_pending();
-            continue;
+            it.disable_recursion_pending();
+        } else if (const std::string reason = why_not(*it); !reason.empty()) {
+            it.disable_recursion_pending();
+            collected.left_out.emplace_back(name, reason);
+        } else if (!it->is_directory()) {
+            dataset.files.push_back(name);
         }
-        if (it->is_regular_file()) dataset.files.push_back(fs::relative(it->path(), root).generic_string());
     }
+    if (error) throw_error<InputError>("{}: {}", input.string(), error.message());
     std::sort(dataset.files.begin(), dataset.files.end());
-    if (dataset.files.empty()) throw_error<InputError>("{}: holds no file", input.string());
-    return dataset;
+    std::sort(collected.left_out.begin(), collected.left_out.end());
+    if (dataset.files.empty() && collected.left_out.empty())
+        throw_error<InputError>("{}: holds no file", input.string());
+    return collected;
 }
 
 video::Catalogue plan_windows(video::Dataset files, std::vector<video::VideoIndex> indexes,
@@ -83,7 +107,9 @@ video::Catalogue plan_windows(video::Dataset files, std::vector<video::VideoInde
             catalogue.shards.push_back(shard);
     }
     catalogue.shard_samples.resize(catalogue.shards.size());
-    for (const video::Shard& shard : catalogue.shards) add_windows(catalogue, shard, options);
+    std::vector<double> due(catalogue.files.size());
+    for (const video::Shard& shard : catalogue.shards)
+        add_windows(catalogue, shard, options, due[shard.file]);
     return catalogue;
 }
 

@@ -12,6 +12,7 @@
 #include "divs/core/config.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
+#include "divs/io/atomic_file.hpp"
 #include "divs/io/table.hpp"
 #include "divs/train/job.hpp"
 #include "divs/train/reader.hpp"
@@ -91,7 +92,11 @@ void analyse(comm::World& world, const AnalyzeSettings& settings, const AnalyzeA
         weights,
         nn::make_backend(settings.model.backend, train::backend_options(world, settings.model, true)));
 
-    video::Dataset files = analyze::collect_files(arguments.input);
+    if (world.rank() == 0)
+        for (const char* ending : {".jsonl", ".h5"}) io::require_writable(arguments.out + ending);
+    auto [files, left_out] = analyze::collect_files(arguments.input);
+    if (world.rank() == 0)
+        for (const auto& [file, reason] : left_out) log::warn("{} is left out: {}", file, reason);
     video::IndexingOptions indexing;
     indexing.limits = settings.limits;
     indexing.saved = arguments.out + ".index";
@@ -121,7 +126,9 @@ void analyse(comm::World& world, const AnalyzeSettings& settings, const AnalyzeA
 
     for (const auto& [file, reason] : catalogue.quarantined()) log::warn("{} is left out: {}", file, reason);
     for (const auto& [window, reason] : analysis.skipped)
-        log::warn("window {} is left out: {}", window, reason);
+        log::warn("{}: a window is left out: {}", catalogue.file_of(window), reason);
+    if (analysis.results.empty())
+        throw_error<InputError>("{}: no window could be analysed; no results are written", arguments.input);
     analyze::write_json_lines(arguments.out + ".jsonl", catalogue, analysis, weights.front().classes);
     analyze::write_hdf5(arguments.out + ".h5", catalogue, analysis, weights, settings.every);
     print_figures(analysis, watch.seconds());

@@ -49,7 +49,7 @@ Analysis analyze(train::Classifier& classifier, comm::World& world, const video:
                  const AnalysisOptions& options);
 
 // One JSON object a window, in order of file and time: file, start, end (seconds from the first pts), class,
-// score, scores.
+// score, scores. Whole or not at all, as the HDF5 file: StorageError.
 void write_json_lines(const std::filesystem::path& file, const video::Catalogue& catalogue,
                       const Analysis& analysis, const std::vector<std::string>& classes);
 // The same as columns under windows/, with counts (files, classes), and the models that said so: models/file

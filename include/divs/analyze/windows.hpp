@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "divs/video/dataset.hpp"
@@ -15,14 +16,19 @@ struct WindowOptions {
     video::ShardOptions shard;
 };
 
-// The files under a path: itself, or, for a folder, all regular files below it, sorted. InputError where it
-// is missing or holds none.
-video::Dataset collect_files(const std::filesystem::path& input);
+struct Collected {
+    video::Dataset files;
+    std::vector<std::pair<std::string, std::string>> left_out;  // name, reason; sorted
+};
 
-// Shards of the files, and their windows as samples without a label: in each shard, from its first frame on,
-// a window starts at the first frame at or after each multiple of `every` (seconds from the file's first
-// pts). A window too near the shard's end for T frames repeats the last one, so that no part of a video goes
-// unseen. What is looked at depends on the files alone, never on the ranks.
+// The files under a path: itself, or, for a folder, all regular files below it, sorted; names that begin with
+// a dot are passed over. InputError where it is missing, cannot be read or holds none.
+Collected collect_files(const std::filesystem::path& input);
+
+// Shards of the files, and their windows as samples without a label: one starts at the first frame at or
+// after each multiple of `every` (seconds from the file's first pts). A window too near its shard's end for T
+// frames repeats the last one, so that no part of a video goes unseen. What is looked at depends on the files
+// alone, never on the ranks.
 video::Catalogue plan_windows(video::Dataset files, std::vector<video::VideoIndex> indexes,
                               const WindowOptions& options);
 
