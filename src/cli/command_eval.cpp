@@ -72,8 +72,11 @@ void evaluate(comm::World& world, train::Settings settings, const EvalArguments&
                                 arguments.split);
     const auto result = train::evaluate(classifier, world, data.catalogue, samples, options);
     for (const auto& [sample, reason] : result.skipped)
-        log::warn("sample {} is left out: {}", sample, reason);
+        log::warn("{}: sample {} is left out: {}", data.catalogue.file_of(sample), sample, reason);
     if (world.rank() != 0) return;
+    if (result.predictions.empty())
+        throw_error<InputError>("{}: no sample of the split \"{}\" could be read",
+                                settings.data.dataset.string(), arguments.split);
 
     const auto metrics = train::measure(result.predictions, data.catalogue.dataset.classes);
     std::cout << names(weights) << " on " << arguments.split << " of " << data.catalogue.dataset.name << '\n'

@@ -126,8 +126,8 @@ struct World::Impl {
 World::World(const WorldOptions& options) : impl_(std::make_unique<Impl>(options)) {}
 
 World::~World() {
-    if (std::uncaught_exceptions() > impl_->exceptions && size() > 1) {
-        leave();
+    if (std::uncaught_exceptions() > impl_->exceptions) {
+        if (size() > 1) leave();
         return;
     }
     try {

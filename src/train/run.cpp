@@ -41,11 +41,6 @@ FeedOptions Run::feed_options(bool augment) const {
     return feed;
 }
 
-const std::string& Run::path_of(std::uint64_t sample) const {
-    const video::Catalogue& catalogue = data_.catalogue;
-    return catalogue.files[catalogue.shards[catalogue.samples[sample].shard].file].path;
-}
-
 double Run::slowdown() const {
     double factor = 1;
     for (const Throttle& throttle : settings_.throttles)
@@ -103,7 +98,7 @@ bool Run::train_epoch() {
     report_ranks();
     const std::uint64_t done = ledger_->epoch();
     if (is_root())
-        ledger_->finish_epoch();
+        require_used(ledger_->finish_epoch());
     else
         ledger_->begin_epoch(done + 1);
     batch_ = 0;
@@ -117,6 +112,17 @@ bool Run::train_epoch() {
     if (evaluate || stop_ || due(settings_.run.checkpoint_epochs))
         save(last || stop_ ? CheckpointStore::Busy::wait : CheckpointStore::Busy::skip);
     return !stop_;
+}
+
+// An epoch without a single sample is no training: the videos are gone, or all are unreadable.
+void Run::require_used(const EpochRecord& epoch) {
+    if (epoch.used > 0) return;
+    store_->finish();
+    throw_error<InputError>(
+        "epoch {}: none of its {} samples could be read. The last checkpoint stays; start the training again "
+        "once "
+        "the videos can be read",
+        epoch.epoch + 1, epoch.samples);
 }
 
 void Run::train_step(Epoch& epoch) {
@@ -215,7 +221,8 @@ void Run::account(const StepClips& clips) {
     for (const video::Clip& clip : clips.skipped) {
         ledger_->mark_skipped(clip.sample, clip.skipped);
         ++rank_skipped_;
-        log::warn("{}: sample {} skipped: {}", path_of(clip.sample), clip.sample, clip.skipped);
+        log::warn("{}: sample {} skipped: {}", data_.catalogue.file_of(clip.sample), clip.sample,
+                  clip.skipped);
     }
 }
 
@@ -226,8 +233,8 @@ std::string Run::bad_samples(const StepClips& clips, int bad_row) {
     std::string mine;
     if (bad_row >= 0) {
         const std::uint64_t sample = lists.samples[static_cast<std::size_t>(bad_row)];
-        mine = fmt::format("sample {} ({}) on rank {}, first in layer \"{}\"", sample, path_of(sample),
-                           world_.rank(), model_->first_not_finite());
+        mine = fmt::format("sample {} ({}) on rank {}, first in layer \"{}\"", sample,
+                           data_.catalogue.file_of(sample), world_.rank(), model_->first_not_finite());
     }
     std::string all;
     for (const auto& words : world_.all_gather(std::as_bytes(std::span(mine)), "what diverged"))
@@ -294,6 +301,11 @@ void Run::evaluate_split(video::Split split) {
         evaluate(classifier, world_, data_.catalogue, samples, {32, feed_options(false), data_.holders});
     times_.add(Stage::evaluate, watch.seconds());
     if (!is_root()) return;
+    if (evaluation.predictions.empty()) {
+        log::warn("epoch {}: no sample of {} could be read to evaluate", ledger_->epoch(),
+                  video::split_name(split));
+        return;
+    }
     const Metrics metrics = measure(evaluation.predictions, data_.catalogue.dataset.classes);
     monitor_->evaluated(ledger_->epoch() - 1, video::split_name(split), metrics, evaluation.seconds);
     last_metrics_ = metrics;

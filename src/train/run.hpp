@@ -68,6 +68,7 @@ class Run {
     // run.cpp
     bool train_epoch();                                    // false: a stop was asked for
     std::vector<std::uint64_t> remaining_samples() const;  // see Epoch
+    void require_used(const EpochRecord& epoch);
     void train_step(Epoch& epoch);
     nn::Batch batch_of(const StepClips& clips, BatchLists& lists) const;
     void account(const StepClips& clips);
@@ -82,7 +83,6 @@ class Run {
     void after_decision(const sched::Decision& decision);
     void evaluate_split(video::Split split);
     double slowdown() const;
-    const std::string& path_of(std::uint64_t sample) const;
 
     // run_state.cpp
     void gather_ledger();

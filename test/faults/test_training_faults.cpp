@@ -89,6 +89,28 @@ TEST_CASE("a video that changed after it was indexed is indexed anew") {
     CHECK(samples_in_chain(scratch) == 2 * (7 * 12 + 24));
 }
 
+TEST_CASE("videos that are gone in the middle of a training stop it, and it goes on when they are back") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data");
+    const std::string file = config(scratch);
+    const int ranks = GENERATE(1, 2);
+    const auto stopped =
+        run_command("sh -c '" + divs_command("train " + file + " --set train.epochs=400", ranks) +
+                    " & job=$!; until grep -qs eval " + (scratch / "run").string() +
+                    "/metrics.jsonl; do kill -0 $job || break; sleep 0.05; done; mv " +
+                    (scratch / "data").string() + " " + (scratch / "away").string() + "; wait $job'");
+    INFO(stopped.text());
+    CHECK(stopped.status == 3);
+    CHECK_THAT(stopped.err, ContainsSubstring("none of its") && ContainsSubstring("could be read"));
+    fs::rename(scratch / "away", scratch / "data");
+    const auto epoch = train::load_newest(scratch / "run")->info.epoch;
+    const auto resumed =
+        divs::test::divs("train " + file + " --set train.epochs=" + std::to_string(epoch + 2), ranks);
+    INFO(resumed.text());
+    CHECK(resumed.status == 0);
+    CHECK_THAT(resumed.err, ContainsSubstring("resuming from"));
+}
+
 TEST_CASE("a run does not go on with other data than it was begun with") {
     const Scratch scratch;
     make_small_dataset(scratch / "data");
