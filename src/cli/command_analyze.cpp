@@ -50,6 +50,8 @@ AnalyzeSettings read_settings(Config& config, AnalyzeArguments& arguments) {
         arguments.weights = std::move(paths);
     settings.every = analyze.get("every", settings.every, 1e-3, 1e6);
     if (arguments.every) settings.every = *arguments.every;
+    if (!(settings.every >= 1e-3 && settings.every <= 1e6))  // nor may it be no number
+        throw_error<ConfigError>("--every {}: expected 0.001 to 1e6 seconds", settings.every);
     settings.analysis.batch = analyze.get("batch", settings.analysis.batch, 1, 4096);
     settings.analysis.rounds = analyze.get("rounds", settings.analysis.rounds, 1, 1000);
     settings.shard.target_seconds = analyze.get("shard_seconds", settings.shard.target_seconds, 0.1, 1e6);
@@ -65,6 +67,8 @@ AnalyzeSettings read_settings(Config& config, AnalyzeArguments& arguments) {
         throw_error<ConfigError>("what to analyse is missing: --input or analyze.input");
     if (arguments.weights.empty())
         throw_error<ConfigError>("the model is missing: --weights or analyze.weights");
+    if (!std::filesystem::path(arguments.out).has_filename())
+        throw_error<ConfigError>("--out {}: expected the beginning of a file's name", arguments.out);
     return settings;
 }
 
@@ -159,9 +163,9 @@ void add_analyze(CLI::App& app, Common& common) {
         "--weights", arguments->weights,
         "exported file, checkpoint, or folder of checkpoints; several times: the mean of what they predict"));
     command.add_option("--input", arguments->input, "a video, or a folder of videos");
-    command.add_option("--every", arguments->every, "seconds from one window to the next (1)")
-        ->check(CLI::PositiveNumber);
-    command.add_option("--out", arguments->out, "results go to OUT.jsonl and OUT.h5");
+    command.add_option("--every", arguments->every, "seconds from one window to the next (1)");
+    command.add_option("--out", arguments->out,
+                       "results go to OUT.jsonl and OUT.h5, the index of the videos to OUT.index");
     repeatable(command.add_option("--throttle", arguments->throttles,
                                   "RANK=FACTOR: slow a rank down, to try the sharing out"));
     command.callback([&common, arguments] { run_analyze(common, *arguments); });

@@ -82,7 +82,8 @@ void add_synth(CLI::App& app, Common&) {
     command->add_option("--seconds", s.seconds, "length of each");
     command->add_option("--size", o->size, "WIDTHxHEIGHT, pixels");
     command->add_option("--fps", s.fps, "frames per second");
-    command->add_option("--seed", s.seed, "the same seed gives the same frames");
+    command->add_option("--seed", s.seed, "the same seed gives the same frames")
+        ->check(CLI::NonNegativeNumber);
     command->add_option("--scenes", s.scenes, "cameras; 0: one for every two videos");
     command->add_option("--val-share", s.val_share, "share of the cameras for validation");
     command->add_option("--test-share", s.test_share, "share of the cameras for the test");

@@ -96,6 +96,9 @@ void check_video(Patient& patient, Notes& notes);
 void check_storage(Patient& patient, Notes& notes);
 void check_data(Patient& patient, Notes& notes);
 
+// ---- model.cpp
+void check_model(Patient& patient, Notes& notes);
+
 // ---- network.cpp
 std::vector<Finding> judge_clocks(std::span<const comm::ClockOffset> clocks,
                                   std::span<const std::string> hosts);

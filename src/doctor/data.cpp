@@ -33,12 +33,35 @@ Json look_at(const train::Settings& settings) {
     }
 }
 
+// What no rank sees is left out of training; training on nothing fails.
+std::vector<bool> judge_lost(const std::vector<Json>& ranks, Notes& notes) {
+    const auto& files = ranks[0].at("files");
+    std::vector<bool> lost(files.size());
+    for (std::size_t file = 0; file < files.size(); ++file)
+        lost[file] = std::ranges::all_of(
+            ranks, [&](const Json& rank) { return rank.at("sizes").at(file).get<std::int64_t>() < 0; });
+    const auto count = static_cast<std::size_t>(std::count(lost.begin(), lost.end(), true));
+    if (count == 0) return lost;
+    const auto first = static_cast<std::size_t>(std::find(lost.begin(), lost.end(), true) - lost.begin());
+    const std::string text = fmt::format("{} of {} files are nowhere, {} for one", count, files.size(),
+                                         files[first].get<std::string>());
+    if (count == files.size())
+        notes.error("data", text, "mount the data set, or see that data.dataset names the right folder");
+    else
+        notes.warning(
+            "data", text,
+            "such files are left out of training: copy them to one of the hosts, or take them out of "
+            "the table");
+    return lost;
+}
+
 // Of all ranks that can read the table. `files`: of rank 0's.
-void judge_shared(const std::vector<Json>& ranks, Notes& notes) {
+void judge_shared(const std::vector<Json>& ranks, const std::vector<bool>& lost, Notes& notes) {
     const auto& files = ranks[0].at("files");
     for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
         std::size_t missing = 0, other = 0, first = 0;
         for (std::size_t file = files.size(); file-- > 0;) {
+            if (lost[file]) continue;
             const auto size = ranks[rank].at("sizes").at(file).get<std::int64_t>();
             const bool differs = size >= 0 && size != ranks[0].at("sizes").at(file).get<std::int64_t>();
             missing += size < 0;
@@ -64,21 +87,11 @@ void judge_shared(const std::vector<Json>& ranks, Notes& notes) {
 void judge_local(const std::vector<Json>& ranks, Notes& notes) {
     const auto& files = ranks[0].at("files");
     bool all_see_the_same = ranks.size() > 1;
-    std::size_t lost = 0, first = 0;
-    for (std::size_t file = files.size(); file-- > 0;) {
+    for (std::size_t file = 0; file < files.size(); ++file) {
         std::set<std::string> identities;
         for (const Json& rank : ranks) identities.insert(rank.at("identities").at(file).get<std::string>());
         all_see_the_same = all_see_the_same && identities.size() == 1 && !identities.contains("");
-        if (identities.size() == 1 && identities.contains("")) {
-            ++lost;
-            first = file;
-        }
     }
-    if (lost > 0)
-        notes.error("data",
-                    fmt::format("no rank has {} of {} files, {} for one", lost, files.size(),
-                                files[first].get<std::string>()),
-                    "copy them to one of the hosts, or take them out of the table");
     if (all_see_the_same)
         notes.warning("data", "scheduler.storage is \"local\", but all ranks see the same files",
                       "set scheduler.storage = \"shared\": shards then change hands without being sent");
@@ -132,10 +145,11 @@ void check_data(Patient& patient, Notes& notes) {
                         rank.at("host").get<std::string>(), ranks[0].at("host").get<std::string>()),
             "copy the table: every rank must plan the same samples");
     }
+    const std::vector<bool> lost = judge_lost(ranks, notes);
     if (settings->scheduler.storage == sched::Storage::local)
         judge_local(ranks, notes);
     else
-        judge_shared(ranks, notes);
+        judge_shared(ranks, lost, notes);
     try_codecs(*settings, mine, notes);
 }
 

@@ -147,7 +147,7 @@ Diagnosis examine(comm::World& world, const Examination& examination) {
                     examination.settings ? examination.settings->data.decode_threads : 1};
     Notes notes;
     for (const auto check : {check_program, check_launch, check_cores, check_gpus, check_video, check_storage,
-                             check_data, check_network})
+                             check_data, check_model, check_network})
         check(patient, notes);
 
     Json mine{{"host", world.host()}, {"figures", notes.figures}, {"findings", Json::array()}};

@@ -89,6 +89,9 @@ void restore(const Checkpoint& checkpoint, nn::Model& model, const OptimiserStat
     const bool has_state = has_any(checkpoint, optimiser);
     for (const auto& [name, arena] : state) {
         model.backend().clear(arena);
+        if (has_state && !has_any(checkpoint, state_prefix(name)))
+            throw_error<InputError>("{}: has no \"{}\": it is of another optimizer; use another train.folder",
+                                    checkpoint.file.string(), state_prefix(name));
         if (has_state) fill(state_prefix(name), model.parameter_views(), arena);
     }
     if (has_state) reject_surplus(checkpoint, optimiser, state.size() * model.parameter_views().size());

@@ -38,9 +38,10 @@ void unpack(std::span<const std::byte> bytes, std::size_t classes, std::vector<P
     }
 }
 
-void predict(Classifier& classifier, const std::vector<video::Clip>& clips,
+// `batch`: always so many, so that the figures do not depend on who has how many.
+void predict(Classifier& classifier, const std::vector<video::Clip>& clips, int batch,
              std::vector<Prediction>& predictions) {
-    auto scores = classifier.scores(clips);
+    auto scores = classifier.scores(clips, static_cast<std::size_t>(batch));
     for (std::size_t i = 0; i < clips.size(); ++i)
         predictions.push_back({clips[i].sample, clips[i].label, std::move(scores[i])});
 }
@@ -76,10 +77,10 @@ Evaluation evaluate(Classifier& classifier, comm::World& world, const video::Cat
         }
         batch.push_back(std::move(*clip));
         if (batch.size() < static_cast<std::size_t>(options.batch)) continue;
-        predict(classifier, batch, predictions);
+        predict(classifier, batch, options.batch, predictions);
         batch.clear();
     }
-    if (!batch.empty()) predict(classifier, batch, predictions);
+    if (!batch.empty()) predict(classifier, batch, options.batch, predictions);
 
     const auto classes = static_cast<std::size_t>(classifier.classes());
     for (const auto& bytes : world.gather(pack(predictions, classes), 0, "predictions"))

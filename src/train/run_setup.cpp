@@ -76,6 +76,21 @@ Run::Run(comm::World& world, const Settings& settings) : world_(world), settings
     start_.schedule = watch.lap();
 }
 
+namespace {
+
+void require_same_model(const Checkpoint& checkpoint, const nn::ModelSpec& now) {
+    const nn::ModelSpec then = nn::from_json(checkpoint.info.model_json);
+    if (then == now) return;
+    const auto words = [](const nn::ModelSpec& spec) {
+        return fmt::format("{} of {} classes, {} frames of {}x{}", spec.architecture, spec.classes,
+                           spec.frames, spec.width, spec.height);
+    };
+    throw_error<InputError>("{}: was made by another model ({}; now {}); use another train.folder",
+                            checkpoint.file.string(), words(then), words(now));
+}
+
+}  // namespace
+
 void Run::check_agreement() {
     comm::require_same_program(world_, library_versions());
     comm::require_equal(world_, bytes_of(settings_.effective), "the configuration");
@@ -111,6 +126,7 @@ void Run::resume() {
         if (!info.ledger.empty() && info.data_fingerprint != data_.catalogue.fingerprint)
             throw_error<InputError>("{}: was made on other data than {} now holds; use another train.folder",
                                     checkpoint->file.string(), settings_.data.dataset.string());
+        if (!info.ledger.empty()) require_same_model(*checkpoint, model_->spec());
         restore(*checkpoint, *model_, synchroniser_->state());
         if (!info.ledger.empty()) *ledger_ = SampleLedger::unpack(info.ledger, samples_);
         position = {1, info.step, static_cast<std::int64_t>(info.batch)};

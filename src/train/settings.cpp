@@ -121,7 +121,6 @@ RunSettings read_run(Config& config) {
     run.evaluate_epochs = section.get("evaluate_epochs", run.evaluate_epochs, 0);
     run.hash_steps = section.get("hash_steps", run.hash_steps, 0);
     run.trace = section.get("trace", false);
-    run.plots = section.get("plots", false);
     return run;
 }
 

@@ -85,7 +85,12 @@ IoHandle open_bytes(const std::string& path) {
 const AVInputFormat* recognise(const std::string& path, AVIOContext& io) {
     constexpr unsigned most_bytes = 1U << 20;
     const AVInputFormat* format = nullptr;
-    if (av_probe_input_buffer2(&io, &format, "", nullptr, 0, most_bytes) >= 0 && format) return format;
+    if (av_probe_input_buffer2(&io, &format, "", nullptr, 0, most_bytes) >= 0 && format) {
+        // By its content a stream of JPEGs is one JPEG.
+        const bool is_stream =
+            format->name == std::string_view("jpeg_pipe") && av_match_ext(path.c_str(), "mjpg,mjpeg");
+        return is_stream ? av_find_input_format("mjpeg") : format;
+    }
     if (avio_seek(&io, 0, SEEK_SET) >= 0 &&
         av_probe_input_buffer2(&io, &format, path.c_str(), nullptr, 0, most_bytes) >= 0 && format)
         return format;

@@ -203,6 +203,16 @@ TEST_CASE("analysis refuses what it cannot use, with the reason") {
                                           " --weights none --set analyze.bach=4");
     CHECK(bad_key.status == 2);
     CHECK_THAT(bad_key.err, ContainsSubstring("analyze.bach"));
+    for (const char* every : {"nan", "0", "1e-9", "inf", "-1"}) {
+        const auto bad_every = divs::test::divs("analyze --input " + scratch.path().string() +
+                                                " --weights none --every " + every);
+        CHECK(bad_every.status == 2);
+        CHECK_THAT(bad_every.err, ContainsSubstring("every"));
+    }
+    const auto no_name =
+        divs::test::divs("analyze --input " + scratch.path().string() + " --weights none --out here/");
+    CHECK(no_name.status == 2);
+    CHECK_THAT(no_name.err, ContainsSubstring("--out"));
     const std::string reference = std::string(DIVS_SOURCE) + "/jobs/reference_analyze.toml ";
     const auto all_keys = divs::test::divs("analyze " + reference + "--input " + scratch.path().string() +
                                            " --every 0.5 --weights " + (scratch / "empty.mp4").string());

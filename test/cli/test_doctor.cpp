@@ -185,9 +185,38 @@ TEST_CASE("doctor: folders that only some ranks see, against scheduler.storage")
     CHECK(same.outcome.status == 0);
     CHECK_THAT(same.text("warning", "data"), ContainsSubstring("all ranks see the same files"));
     fs::remove(scratch / "data" / "v2.mp4");
-    const Diagnosis lost = doctor(local, 2);
-    CHECK(lost.outcome.status == 1);
-    CHECK_THAT(lost.text("error", "data"), ContainsSubstring("no rank has 1 of 4 files, v2.mp4"));
+    // What nobody has is left out of training, and said once; nothing to train on is an error.
+    for (const std::string& storage : {file, local}) {
+        const Diagnosis lost = doctor(storage, 2);
+        CHECK(lost.outcome.status == 0);
+        CHECK_THAT(lost.text("warning", "data"), ContainsSubstring("1 of 4 files are nowhere, v2.mp4"));
+    }
+    for (const int video : {0, 1, 3}) fs::remove(scratch / "data" / ("v" + std::to_string(video) + ".mp4"));
+    const Diagnosis none = doctor(file, 2);
+    CHECK(none.outcome.status == 1);
+    CHECK_THAT(none.text("error", "data"), ContainsSubstring("4 of 4 files are nowhere"));
+}
+
+TEST_CASE("doctor: a model that cannot be made is an error in the words of training") {
+    const Scratch scratch;
+    const std::string file = config(scratch);
+    CHECK_THAT(doctor(file).text("ok", "model"), ContainsSubstring("tiny: "));
+    const auto other = (scratch / "other.h5").string();
+    REQUIRE(divs::test::divs("export fresh:resnet18 " + other + " --size 32 --classes 2").status == 0);
+    const std::vector<std::string> broken{"model.name=nope",       "model.name=alexnet",
+                                          "model.init=nope.h5",    "model.init=" + other,
+                                          "model.file=nope.model", "model.freeze=[\"nope\"]"};
+    for (const std::string& bad : broken) {
+        const std::string setting = " --set '" + bad + "'";
+        INFO(bad);
+        const Diagnosis diagnosis = doctor(file + setting);
+        CHECK(diagnosis.outcome.status == 1);
+        const std::string words = diagnosis.text("error", "model");
+        REQUIRE_FALSE(words.empty());
+        const auto trained = divs::test::divs("train " + file + setting);
+        CHECK(trained.status != 0);
+        CHECK_THAT(trained.err, ContainsSubstring(words));
+    }
 }
 
 TEST_CASE("doctor: data that cannot be read, and locks that are not kept") {

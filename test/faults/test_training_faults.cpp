@@ -121,6 +121,21 @@ TEST_CASE("a run does not go on with other data than it was begun with") {
     CHECK_THAT(outcome.err, ContainsSubstring("other data"));
 }
 
+TEST_CASE("a run does not go on with another model or optimizer than it was begun with") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data");
+    const std::string file = config(scratch);
+    REQUIRE(divs::test::divs("train " + file + " --set train.epochs=1").status == 0);
+    for (const auto& [change, words] : {std::pair{"model.name=resnet18", "another model (tiny"},
+                                        std::pair{"model.height=32", "another model (tiny"},
+                                        std::pair{"optimizer.name=adamw", "another optimizer"}}) {
+        INFO(change);
+        const auto outcome = divs::test::divs("train " + file + " --set " + change, 2);
+        CHECK(outcome.status == 3);
+        CHECK_THAT(outcome.err, ContainsSubstring(words) && ContainsSubstring("another train.folder"));
+    }
+}
+
 TEST_CASE("kill -9 of any rank at any time loses nothing that was saved, and no sample is trained twice") {
     const Scratch scratch;
     make_small_dataset(scratch / "data");

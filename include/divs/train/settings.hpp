@@ -76,7 +76,6 @@ struct RunSettings {
     int evaluate_epochs = 1;  // evaluate after every so many epochs; 0: at the end only
     int hash_steps = 200;     // compare parameters over ranks every so many steps; 0: never
     bool trace = false;
-    bool plots = false;  // draw the report with python3 at the end
 };
 
 // A rank slowed on purpose, for tests and benchmarks: everything it does takes `factor` times as long from

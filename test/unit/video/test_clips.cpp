@@ -117,7 +117,7 @@ void require_frames(const Catalogue& catalogue, const std::filesystem::path& fil
 
 TEST_CASE("clips hold exactly the frames of their times") {
     const Scratch folder;
-    std::vector<Recipe> recipes(6);
+    std::vector<Recipe> recipes(7);
     recipes[0] = {.frames = 70, .gop = 15, .bframes = 3};
     recipes[1] = {.extension = ".mkv", .frames = 70, .gop = 15, .bframes = 2, .time_base = {1, 1000}};
     for (int i = 0; i < 70; ++i) recipes[1].pts.push_back(i * 40 + (i * i * 7) % 31);  // variable frame rate
@@ -126,6 +126,8 @@ TEST_CASE("clips hold exactly the frames of their times") {
     recipes[4] = {
         .encoder = "mjpeg", .extension = ".avi", .frames = 20, .bframes = 0, .format = AV_PIX_FMT_YUVJ420P};
     recipes[5] = {.frames = 60, .gop = 12, .bframes = 2, .options = {{"x264-params", "open-gop=1"}}};
+    recipes[6] = {
+        .encoder = "mjpeg", .extension = ".mjpeg", .frames = 20, .bframes = 0, .format = AV_PIX_FMT_YUVJ420P};
     const std::vector<ClipOptions> clips{{1, 1, 0}, {4, 2, 0}, {3, 2, 1}, {16, 1, 5}};
     for (std::size_t i = 0; i < recipes.size(); ++i) {
         const auto file = encode(folder, recipes[i], "v" + std::to_string(i));
