@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "divs/core/error.hpp"
 
@@ -36,19 +37,38 @@ std::vector<std::int64_t> window_at(const std::vector<std::int64_t>& times, std:
     return pts;
 }
 
-// The windows that start in the shard; `due`: when the file's next one does.
-void add_windows(video::Catalogue& catalogue, const video::Shard& shard, const WindowOptions& options,
-                 double& due) {
-    const video::VideoIndex& index = catalogue.files[shard.file];
-    const auto times = video::frame_times(index, shard);
+// The shard then holds the frames up to this pts, though they may be of the next ones: up to a safe cut
+// behind it, as what comes out of a decoder between cuts may wait for what goes in later. Readers stop at the
+// last frame that is wanted, so that `frames` and `bytes`, by which shards are shared out, stay what they
+// were.
+void reach(video::Shard& shard, const video::VideoIndex& index, std::int64_t last) {
+    const auto ends = [&](const video::PacketInfo& packet) { return packet.safe_cut && packet.pts > last; };
+    while (shard.end_packet < index.packets.size() && !ends(index.packets[shard.end_packet]))
+        ++shard.end_packet;
+}
+
+// The windows of a file whose shards begin at `first`, the catalogue's last ones.
+void add_windows(video::Catalogue& catalogue, std::size_t first, const WindowOptions& options) {
+    const video::VideoIndex& index = catalogue.files[catalogue.shards[first].file];
+    std::vector<std::int64_t> times;
+    std::vector<std::size_t> ends;  // of each shard, in times
+    for (std::size_t shard = first; shard < catalogue.shards.size(); ++shard) {
+        std::ranges::copy(video::frame_times(index, catalogue.shards[shard]), std::back_inserter(times));
+        ends.push_back(times.size());
+    }
+    double due = 0;
+    std::size_t at = 0;  // shard of the frame, behind first
     for (std::size_t frame = 0; frame < times.size(); ++frame) {
+        while (frame >= ends[at]) ++at;
         const double seconds = index.seconds(times[frame]);
         if (seconds < due - 1e-9) continue;  // times are rounded: a frame on the dot is not late
         due = (std::floor(seconds / options.every + 1e-9) + 1) * options.every;
+        video::Shard& shard = catalogue.shards[first + at];
         video::Sample window;
         window.id = catalogue.samples.size();
         window.shard = shard.id;
         window.pts = window_at(times, frame, options);
+        reach(shard, index, window.pts.back());
         catalogue.shard_samples[shard.id].push_back(window.id);
         catalogue.samples.push_back(std::move(window));
     }
@@ -101,15 +121,13 @@ video::Catalogue plan_windows(video::Dataset files, std::vector<video::VideoInde
     catalogue.files = std::move(indexes);
     for (std::uint32_t file = 0; file < catalogue.files.size(); ++file) {
         if (!catalogue.files[file].quarantine.empty()) continue;
-        const auto first = static_cast<std::uint32_t>(catalogue.shards.size());
-        for (const video::Shard& shard :
-             video::plan_shards(catalogue.files[file], file, first, options.shard))
+        const std::size_t first = catalogue.shards.size();
+        for (const video::Shard& shard : video::plan_shards(catalogue.files[file], file,
+                                                            static_cast<std::uint32_t>(first), options.shard))
             catalogue.shards.push_back(shard);
+        catalogue.shard_samples.resize(catalogue.shards.size());
+        if (first < catalogue.shards.size()) add_windows(catalogue, first, options);
     }
-    catalogue.shard_samples.resize(catalogue.shards.size());
-    std::vector<double> due(catalogue.files.size());
-    for (const video::Shard& shard : catalogue.shards)
-        add_windows(catalogue, shard, options, due[shard.file]);
     return catalogue;
 }
 

@@ -26,9 +26,9 @@ struct Collected {
 Collected collect_files(const std::filesystem::path& input);
 
 // Shards of the files, and their windows as samples without a label: one starts at the first frame at or
-// after each multiple of `every` (seconds from the file's first pts). A window too near its shard's end for T
-// frames repeats the last one, so that no part of a video goes unseen. What is looked at depends on the files
-// alone, never on the ranks.
+// after each multiple of `every` (seconds from the file's first pts). A window too near the file's end for T
+// frames repeats the last one. A shard whose last windows reach into the next shards goes on as far: those
+// frames are decoded for both. What is looked at depends on the files alone, never on shards or ranks.
 video::Catalogue plan_windows(video::Dataset files, std::vector<video::VideoIndex> indexes,
                               const WindowOptions& options);
 
