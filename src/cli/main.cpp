@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 
@@ -38,6 +39,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     divs::keep_freed_memory();
+    std::signal(SIGXFSZ, SIG_IGN);  // a file longer than the process may write is an error that is told
     try {
         return run(argc, argv);
     } catch (const divs::Error& e) {

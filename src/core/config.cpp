@@ -263,7 +263,8 @@ std::vector<std::string> Section::strings(std::string_view key, const std::vecto
     return values;
 }
 
-std::vector<double> Section::numbers(std::string_view key, const std::vector<double>& fallback) const {
+std::vector<double> Section::numbers(std::string_view key, const std::vector<double>& fallback, double low,
+                                     double high) const {
     std::vector<double> values = fallback;
     if (const auto* node = state_->find(name_, key)) {
         const auto* array = node->as_array();
@@ -272,6 +273,7 @@ std::vector<double> Section::numbers(std::string_view key, const std::vector<dou
         for (const auto& item : *array) {
             if (!item.is_number()) state_->wrong_type(name_, key, item, "an array of numbers");
             values.push_back(*item.value<double>());
+            state_->require_range(name_, key, item, values.back(), low, high);
         }
     }
     toml::array all;

@@ -1,13 +1,15 @@
 // Whether the model can be made as the configuration describes it. The settings are one text for all ranks: rank 0
 // tries.
+#include "divs/nn/model.hpp"
+
 #include <fmt/format.h>
 
 #include "checks.hpp"
 #include "divs/core/error.hpp"
-#include "divs/nn/model.hpp"
 #include "divs/train/job.hpp"
 #include "divs/train/weights.hpp"
 #include "divs/video/dataset.hpp"
+#include "divs/video/decoder_choice.hpp"
 
 namespace divs::doctor {
 namespace {
@@ -33,8 +35,8 @@ std::string make_model(const Patient& patient, const train::Settings& settings, 
     } else if (!settings.model.freeze.empty()) {
         model.freeze(settings.model.freeze);
     }
-    if (settings.data.decode_on == video::DecodeOn::gpu && model.backend().host_memory())
-        throw_error<ConfigError>("data.decode = \"gpu\", but the model is on the CPU");
+    if (model.backend().host_memory())  // refuses where the GPU is to decode
+        video::decode_on_processor(settings.data.decode_on, "the backend keeps clips in the host's memory");
     return text;
 }
 

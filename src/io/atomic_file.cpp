@@ -131,7 +131,7 @@ void require_writable(const fs::path& named) {
 
 void require_room(const fs::path& folder, std::uint64_t bytes) {
     rlimit limit{};
-    // Longer files than the process may write end it with a signal; that is told where they are written.
+    // Longer files than the process may write: that is told where they are written.
     if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes) return;
     const fs::path probe = temporary_for(folder / "room");
     const Descriptor out(probe, O_WRONLY | O_CREAT | O_TRUNC, 0600);

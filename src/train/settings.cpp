@@ -85,7 +85,7 @@ OptimizerSettings read_optimizer(Config& config) {
     optimizer.schedule.decay = nn::parse_decay(schedule.choice("name", "cosine", nn::decay_names()));
     optimizer.schedule.base = update.learning_rate;
     optimizer.schedule.floor = update.learning_rate * schedule.get("final_factor", 0.0, 0.0, 1.0);
-    optimizer.schedule.milestones = schedule.numbers("milestones", optimizer.schedule.milestones);
+    optimizer.schedule.milestones = schedule.numbers("milestones", optimizer.schedule.milestones, 0.0, 1.0);
     optimizer.schedule.factor = schedule.get("factor", optimizer.schedule.factor, 0.0, 1.0);
     optimizer.warmup_epochs = schedule.get("warmup_epochs", 0.0, 0.0, 1e6);
     return optimizer;
@@ -164,9 +164,9 @@ comm::WorldOptions read_world_options(Config& config) {
     const Section topology = config.section("topology");
     options.cluster_size = topology.get("cluster_size", 0, 0, 1 << 20);
     auto link = [&](std::string_view key) -> comm::WorldOptions::Link {
-        const auto values = topology.numbers(key, {});
+        const auto values = topology.numbers(key, {}, 0.0);
         if (values.empty()) return {};
-        if (values.size() != 2 || values[0] < 0 || values[1] < 0)
+        if (values.size() != 2)
             throw_error<ConfigError>("topology.{}: expected [latency in s, bandwidth in bytes/s]", key);
         return {values[0], values[1]};
     };

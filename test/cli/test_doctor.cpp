@@ -203,9 +203,9 @@ TEST_CASE("doctor: a model that cannot be made is an error in the words of train
     CHECK_THAT(doctor(file).text("ok", "model"), ContainsSubstring("tiny: "));
     const auto other = (scratch / "other.h5").string();
     REQUIRE(divs::test::divs("export fresh:resnet18 " + other + " --size 32 --classes 2").status == 0);
-    const std::vector<std::string> broken{"model.name=nope",       "model.name=alexnet",
-                                          "model.init=nope.h5",    "model.init=" + other,
-                                          "model.file=nope.model", "model.freeze=[\"nope\"]"};
+    const std::vector<std::string> broken{
+        "model.name=nope",       "model.name=alexnet",      "model.init=nope.h5", "model.init=" + other,
+        "model.file=nope.model", "model.freeze=[\"nope\"]", "data.decode=gpu"};
     for (const std::string& bad : broken) {
         const std::string setting = " --set '" + bad + "'";
         INFO(bad);

@@ -213,3 +213,15 @@ TEST_CASE("a disk without room does not stop training, and the end says so") {
     for (const auto& entry : fs::directory_iterator(scratch / "run"))
         CHECK(entry.path().extension() != ".tmp");
 }
+
+TEST_CASE("a file longer than the process may write is an error that is told, and leaves nothing behind") {
+    const Scratch scratch;
+    const std::string file = (scratch / "model.h5").string();
+    const auto outcome =
+        run_command("bash -c 'ulimit -f 100; " +
+                    divs_command("export fresh:tiny " + file + " --size 32 --classes 2") + "'");
+    INFO(outcome.text());
+    CHECK(outcome.status == 4);
+    CHECK_THAT(outcome.err, ContainsSubstring("model.h5") && ContainsSubstring("File too large"));
+    CHECK(fs::is_empty(scratch.path()));
+}

@@ -62,7 +62,9 @@ class Section {
     // One of `choices`; a near miss is suggested.
     std::string choice(std::string_view key, std::string_view fallback, const std::vector<std::string>& choices) const;
     std::vector<std::string> strings(std::string_view key, const std::vector<std::string>& fallback) const;
-    std::vector<double> numbers(std::string_view key, const std::vector<double>& fallback) const;
+    std::vector<double> numbers(std::string_view key, const std::vector<double>& fallback,
+                                double low = -1e300,
+                                double high = 1e300) const;  // the range of each
     // A path, made relative to the configuration's folder unless absolute; empty stays empty.
     std::filesystem::path path(std::string_view key, const std::string& fallback) const;
     // One such path, or an array of them; an empty one is none.

@@ -47,10 +47,11 @@ TEST_CASE("what is wrong in an override is said of the command line, not of the 
 }
 
 TEST_CASE("wrong types, ranges and choices name the key and what was expected") {
-    Config config = Config::from_text("[a]\nn = \"x\"\nm = 7\nk = \"glodal\"\n", "t.toml");
+    Config config = Config::from_text("[a]\nn = \"x\"\nm = 7\nk = \"glodal\"\nv = [0.5, 1.5]\n", "t.toml");
     auto a = config.section("a");
     CHECK_THROWS_WITH(a.get("n", 1), ContainsSubstring("t.toml:2: a.n is of type string, expected a whole number"));
     CHECK_THROWS_WITH(a.get("m", 1, 0, 5), ContainsSubstring("t.toml:3: a.m = 7") && ContainsSubstring("0 to 5"));
+    CHECK_THROWS_WITH(a.numbers("v", {}, 0, 1), ContainsSubstring("t.toml:5: a.v = 1.5, expected 0 to 1"));
     CHECK_THROWS_WITH(a.choice("k", "local", {"local", "global"}),
                       ContainsSubstring("t.toml:4: a.k") && ContainsSubstring("did you mean \"global\""));
     CHECK_THROWS_WITH(a.choice("absent", "locale", {"local", "global"}), ContainsSubstring("default: a.absent"));
