@@ -18,16 +18,18 @@ struct Place {
 };
 
 // When the frame of this pts is over: where its packet has no duration, when the next frame is shown; the
-// last frame of a shard lasts as long as the video's rate says.
+// last frame lasts as long as the video's rate says.
 std::int64_t end_of(const video::VideoIndex& index, const video::Shard& shard, std::int64_t pts) {
-    std::int64_t duration = 0, next = std::numeric_limits<std::int64_t>::max();
-    for (std::uint32_t i = shard.first_packet; i < shard.end_packet; ++i) {
+    constexpr std::int64_t none = std::numeric_limits<std::int64_t>::max();
+    std::int64_t duration = 0, next = none;
+    for (std::size_t i = shard.first_packet; i < index.packets.size(); ++i) {
         const video::PacketInfo& packet = index.packets[i];
+        if (i >= shard.end_packet && next != none && packet.safe_cut && packet.pts > next) break;
         if (packet.pts == pts) duration = std::max(duration, packet.duration);
         if (packet.pts > pts && packet.gives_frame()) next = std::min(next, packet.pts);
     }
     if (duration > 0) return pts + duration;
-    if (next != std::numeric_limits<std::int64_t>::max()) return next;
+    if (next != none) return next;
     const double frame = index.frame_rate.value() > 0 ? 1 / index.frame_rate.value() : 0;
     const double ticks = index.image || index.time_base.value() <= 0 ? 0 : frame / index.time_base.value();
     return pts + std::llround(ticks);
