@@ -91,7 +91,9 @@ void sweep(comm::World& world, const AllreduceOptions& o, Report& report) {
         report.row({kilobytes, 1e3 * seconds[0], 1e3 * seconds[1], 1e-9 * bytes / seconds[0], ratio,
                     shared_ms, shared_ratio});
         if (kilobytes != o.kilobytes.back()) continue;
-        const auto name = fmt::format("allreduce.ranks{}.{}MB", world.size(), kilobytes / 1000);
+        const auto name = kilobytes % 1000 == 0
+                              ? fmt::format("allreduce.ranks{}.{}MB", world.size(), kilobytes / 1000)
+                              : fmt::format("allreduce.ranks{}.{}KB", world.size(), kilobytes);
         report.figure(name + ".against_mpi", ratio);
         if (shared) report.figure(name + ".shared.against_mpi", shared_ratio);
     }

@@ -140,7 +140,7 @@ void add_balance(CLI::App& bench) {
         ->check(CLI::Range(0.01, 1000.0));
     app.add_option("--factor", options->factor, "how much slower the throttled rank becomes")
         ->check(CLI::Range(1.0, 1000.0));
-    app.add_option("--rounds", options->rounds, "rounds of each job")->check(CLI::Range(16, 100000));
+    app.add_option("--rounds", options->rounds, "rounds of each job")->check(CLI::Range(50, 100000));
     app.add_option("--repeats", options->repeats, "runs of each job and split, in turn; the median counts")
         ->check(CLI::Range(1, 99));
     app.add_option("--batch", options->batch, "global batch, samples")->check(CLI::Range(1, 65536));

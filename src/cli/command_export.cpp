@@ -97,7 +97,7 @@ void run_import(const ImportArguments& arguments) {
     const fs::path file = folder / train::checkpoint_name(0);
     train::write_checkpoint(file, info, train::checkpoint_arrays(*model, {}).arrays);
     print_weights(weights, file);
-    fmt::print("divs train --set train.folder={} starts from it\n", folder.string());
+    fmt::print("divs train CONFIG.toml --set train.folder={} starts from it\n", folder.string());
 }
 
 }  // namespace

@@ -64,7 +64,13 @@ void run(Options& o) {
     const auto progress = [](int done, int all) {
         if (done * 10 / all != (done - 1) * 10 / all) log::info("rendered {} of {} videos", done, all);
     };
-    print_summary(o, synth::make_dataset(o.synth, o.out, progress));
+    const synth::Summary made = synth::make_dataset(o.synth, o.out, progress);
+    print_summary(o, made);
+    if (o.synth.task == synth::Task::vehicles && made.crops == 0)
+        throw_error<ConfigError>(
+            "no vehicle is as large as --crop {} asks for: expected larger pictures (--size), or smaller "
+            "crops",
+            o.synth.crop);
 }
 
 }  // namespace

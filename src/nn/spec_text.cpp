@@ -92,6 +92,8 @@ Line read_line(const std::vector<std::string>& words, const Place& place) {
     if (next >= words.size()) place.fail("an operation is missing after '='");
     line.word = words[next++];
     if (line.name.empty()) line.name = fmt::format("{}{}", line.word, place.line);
+    if (line.name.find_first_of("/,") != std::string::npos)  // arrays are kept in HDF5 by it, from= lists it
+        place.fail("the name '{}' holds '/' or ','", line.name);
     for (; next < words.size(); ++next) add_word(line, words[next], place);
     return line;
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "divs/core/error.hpp"
 #include "divs/train/reader.hpp"
@@ -18,13 +19,19 @@ std::string reading(const Weights& weights) {
                        fmt::join(weights.classes, ", "));
 }
 
-// Adds softmax(logits) to the sums.
-void add_softmax(std::span<const float> logits, std::span<float> sums) {
-    const float top = *std::max_element(logits.begin(), logits.end());
-    std::vector<float> scores;
-    float sum = 0;
-    for (const float logit : logits) sum += scores.emplace_back(std::exp(logit - top));
-    for (std::size_t i = 0; i < scores.size(); ++i) sums[i] += scores[i] / sum;
+// log(exp(a) + exp(b))
+double log_sum(double a, double b) {
+    const double more = std::max(a, b), less = std::min(a, b);
+    return std::isfinite(more) ? more + std::log1p(std::exp(less - more)) : more;
+}
+
+std::vector<double> log_softmax(std::span<const float> logits) {
+    const double top = *std::max_element(logits.begin(), logits.end());
+    double sum = 0;
+    for (const float logit : logits) sum += std::exp(logit - top);
+    std::vector<double> logs;
+    for (const float logit : logits) logs.push_back(logit - top - std::log(sum));
+    return logs;
 }
 
 }  // namespace
@@ -52,15 +59,27 @@ void Classifier::add(nn::Model& model) {
 }
 
 std::vector<std::vector<float>> Classifier::scores(std::span<const video::Clip> clips, std::size_t batch) {
+    auto scores = log_scores(clips, batch);
+    for (auto& row : scores)
+        for (float& score : row) score = std::exp(score);
+    return scores;
+}
+
+std::vector<std::vector<float>> Classifier::log_scores(std::span<const video::Clip> clips,
+                                                       std::size_t batch) {
     const auto width = static_cast<std::size_t>(classes());
-    std::vector<std::vector<float>> scores(clips.size(), std::vector<float>(width));
+    constexpr double none = -std::numeric_limits<double>::infinity();
+    std::vector<std::vector<double>> sums(clips.size(), std::vector<double>(width, none));
     for (const Member& member : members_) {
         const std::vector<float> rows = member.logits(clips, std::max(batch, clips.size()));
         for (std::size_t i = 0; i < clips.size(); ++i)
-            add_softmax({rows.data() + i * width, width}, scores[i]);
+            std::ranges::transform(sums[i], log_softmax({rows.data() + i * width, width}), sums[i].begin(),
+                                   log_sum);
     }
-    for (auto& row : scores)
-        for (float& score : row) score /= static_cast<float>(members_.size());
+    const double members = std::log(static_cast<double>(members_.size()));
+    std::vector<std::vector<float>> scores(clips.size());
+    for (std::size_t i = 0; i < clips.size(); ++i)
+        for (const double sum : sums[i]) scores[i].push_back(static_cast<float>(sum - members));
     return scores;
 }
 

@@ -19,7 +19,7 @@ std::vector<std::byte> pack(const std::vector<Prediction>& predictions, std::siz
     for (const Prediction& p : predictions) {
         std::memcpy(out, &p.sample, sizeof p.sample);
         std::memcpy(out + sizeof p.sample, &p.label, sizeof p.label);
-        std::memcpy(out + sizeof p.sample + sizeof p.label, p.scores.data(), classes * sizeof(float));
+        std::memcpy(out + sizeof p.sample + sizeof p.label, p.log_scores.data(), classes * sizeof(float));
         out += entry;
     }
     return bytes;
@@ -29,10 +29,10 @@ void unpack(std::span<const std::byte> bytes, std::size_t classes, std::vector<P
     const std::size_t entry = sizeof(std::uint64_t) + sizeof(std::int32_t) + classes * sizeof(float);
     for (; bytes.size() >= entry; bytes = bytes.subspan(entry)) {
         Prediction p;
-        p.scores.resize(classes);
+        p.log_scores.resize(classes);
         std::memcpy(&p.sample, bytes.data(), sizeof p.sample);
         std::memcpy(&p.label, bytes.data() + sizeof p.sample, sizeof p.label);
-        std::memcpy(p.scores.data(), bytes.data() + sizeof p.sample + sizeof p.label,
+        std::memcpy(p.log_scores.data(), bytes.data() + sizeof p.sample + sizeof p.label,
                     classes * sizeof(float));
         predictions.push_back(std::move(p));
     }
@@ -41,7 +41,7 @@ void unpack(std::span<const std::byte> bytes, std::size_t classes, std::vector<P
 // `batch`: always so many, so that the figures do not depend on who has how many.
 void predict(Classifier& classifier, const std::vector<video::Clip>& clips, int batch,
              std::vector<Prediction>& predictions) {
-    auto scores = classifier.scores(clips, static_cast<std::size_t>(batch));
+    auto scores = classifier.log_scores(clips, static_cast<std::size_t>(batch));
     for (std::size_t i = 0; i < clips.size(); ++i)
         predictions.push_back({clips[i].sample, clips[i].label, std::move(scores[i])});
 }

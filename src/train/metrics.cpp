@@ -30,7 +30,7 @@ ClassMetrics measure_class(const Metrics& metrics, const std::vector<Prediction>
     std::vector<float> scores;
     const auto positive = std::make_unique<bool[]>(predictions.size());
     for (std::size_t i = 0; i < predictions.size(); ++i) {
-        scores.push_back(predictions[i].scores[c]);
+        scores.push_back(predictions[i].log_scores[c]);
         positive[i] = predictions[i].label == static_cast<std::int32_t>(c);
     }
     result.auc = area_under_curve(scores, {positive.get(), predictions.size()});
@@ -73,10 +73,10 @@ Metrics measure(const std::vector<Prediction>& predictions, const std::vector<st
     metrics.confusion.assign(classes.size(), std::vector<std::int64_t>(classes.size()));
     double hits = 0;
     for (const auto& p : predictions) {
-        const auto best = std::max_element(p.scores.begin(), p.scores.end()) - p.scores.begin();
+        const auto best = std::max_element(p.log_scores.begin(), p.log_scores.end()) - p.log_scores.begin();
         ++metrics.confusion[static_cast<std::size_t>(p.label)][static_cast<std::size_t>(best)];
         hits += best == p.label;
-        metrics.loss -= std::log(std::max(p.scores[static_cast<std::size_t>(p.label)], 1e-30F));
+        metrics.loss -= static_cast<double>(p.log_scores[static_cast<std::size_t>(p.label)]);
     }
     const auto n = static_cast<double>(predictions.size());
     metrics.loss = ratio(metrics.loss, n);
@@ -112,7 +112,7 @@ nlohmann::json to_json(const Metrics& metrics) {
         names.push_back(c.name);
     }
     return {{"samples", metrics.samples},
-            {"loss", metrics.loss},
+            {"loss", number(metrics.loss)},
             {"accuracy", metrics.accuracy},
             {"macro_f1", metrics.macro_f1},
             {"macro_auc", number(metrics.macro_auc)},
@@ -132,10 +132,15 @@ std::string to_text(const Metrics& metrics) {
         text += fmt::format("{:<{}}  {:>7}  {:>9.4f}  {:>6.4f}  {:>6.4f}  {:>6.4f}\n", c.name, width,
                             c.support, c.precision, c.recall, c.f1, c.auc);
     text += fmt::format("\nconfusion (rows: label, columns: predicted)\n{:<{}}", "", width);
-    for (const auto& c : metrics.classes) text += fmt::format("  {:>8.8}", c.name);
+    const auto column = [&](std::size_t c) {
+        return std::max<std::size_t>(metrics.classes[c].name.size(), 8);
+    };
+    for (std::size_t c = 0; c < metrics.classes.size(); ++c)
+        text += fmt::format("  {:>{}}", metrics.classes[c].name, column(c));
     for (std::size_t row = 0; row < metrics.confusion.size(); ++row) {
         text += fmt::format("\n{:<{}}", metrics.classes[row].name, width);
-        for (const auto count : metrics.confusion[row]) text += fmt::format("  {:>8}", count);
+        for (std::size_t c = 0; c < metrics.classes.size(); ++c)
+            text += fmt::format("  {:>{}}", metrics.confusion[row][c], column(c));
     }
     return text + "\n";
 }

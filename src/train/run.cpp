@@ -108,9 +108,10 @@ bool Run::train_epoch() {
         return last || (every > 0 && (done + 1) % static_cast<std::uint64_t>(every) == 0);
     };
     const bool evaluate = due(settings_.run.evaluate_epochs);
+    measured_ = std::nullopt;
     if (evaluate) evaluate_split(video::Split::val);
     if (evaluate || stop_ || due(settings_.run.checkpoint_epochs))
-        save(last || stop_ ? CheckpointStore::Busy::wait : CheckpointStore::Busy::skip);
+        save(CheckpointStore::Busy::wait);  // not one is left out: it may be the best
     return !stop_;
 }
 
@@ -309,6 +310,7 @@ void Run::evaluate_split(video::Split split) {
     const Metrics metrics = measure(evaluation.predictions, data_.catalogue.dataset.classes);
     monitor_->evaluated(ledger_->epoch() - 1, video::split_name(split), metrics, evaluation.seconds);
     last_metrics_ = metrics;
+    measured_ = metrics.accuracy;
 }
 
 TrainResult train(comm::World& world, const Settings& settings) {

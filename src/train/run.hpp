@@ -92,6 +92,7 @@ class Run {
     // run_summary.cpp
     std::vector<Facts> gather_facts();  // collective; of all ranks on rank 0
     void report_ranks();                // collective; a line of metrics.jsonl
+    std::string end_text() const;       // where a run stands that has nothing left to do
     void summarise(bool finished);      // collective
     void report_run(bool finished, double seconds, const std::vector<Facts>& ranks, const std::string& proof);
     std::filesystem::path report_file() const { return settings_.run.folder / "report.html"; }
@@ -127,6 +128,7 @@ class Run {
     Stopwatch since_start_, since_save_;
     std::optional<double> best_;
     std::optional<Metrics> last_metrics_;
+    std::optional<double> measured_;    // accuracy of the parameters at the end of the last epoch
     bool stop_ = false, save_ = false;  // as agreed in the last steps
     FeedCounts feed_total_;
     std::size_t feed_peak_ = 0;

@@ -36,7 +36,7 @@ void Run::save(CheckpointStore::Busy busy) {
     info.ledger = ledger_->pack();
     info.config = settings_.effective;
     info.data_fingerprint = data_.catalogue.fingerprint;
-    if (last_metrics_ && batch_ == 0) info.metric = last_metrics_->accuracy;
+    if (measured_ && batch_ == 0) info.metric = *measured_;
     info.metric_name = "val accuracy";
     if (store_->save(std::move(info), checkpoint_arrays(*model_, synchroniser_->state()).arrays, busy) ==
         CheckpointStore::Saved::skipped)

@@ -88,6 +88,12 @@ void Run::report_ranks() {
                     {"ranks", to_json(ranks)}});
 }
 
+std::string Run::end_text() const {
+    if (batch_ == 0) return fmt::format("step {} was the last of epoch {}", step_, ledger_->epoch());
+    return fmt::format("step {} lies in epoch {}, train.epochs = {} ends before", step_, ledger_->epoch() + 1,
+                       settings_.run.epochs);
+}
+
 void Run::summarise(bool finished) {
     const double seconds = since_start_.seconds();
     const std::vector<Facts> ranks = gather_facts();
@@ -97,9 +103,8 @@ void Run::summarise(bool finished) {
 
     const SampleLedger::Proof proof = ledger_->prove();
     if (nothing_left && std::filesystem::exists(report_file()))
-        monitor_->say(
-            fmt::format("\n{:<18} finished before: step {} was the last of epoch {}\n{}\nreport: {}",
-                        "result", step_, ledger_->epoch(), proof.text, report_file().string()));
+        monitor_->say(fmt::format("\n{:<18} finished before: {}\n{}\nreport: {}", "result", end_text(),
+                                  proof.text, report_file().string()));
     else
         report_run(finished, seconds, ranks, proof.text);
     if (!proof.consistent) throw_error<Error>("the sample ledger does not add up: {}", proof.text);

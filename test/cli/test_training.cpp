@@ -114,6 +114,33 @@ TEST_CASE("a training that is through says so when it is started again, and keep
     CHECK(read_text(scratch / "run/report.html") != report);
 }
 
+TEST_CASE("every evaluated epoch has its checkpoint, and a checkpoint says what its own parameters reached") {
+    const Scratch scratch;
+    make_small_dataset(scratch / "data");
+    // A checkpoint is under way wherever an epoch of 8 steps ends.
+    const auto outcome =
+        divs::test::divs("train " + config(scratch, "run") +
+                         " --set train.epochs=6 --set train.evaluate_epochs=2 --set train.keep_last=99"
+                         " --set train.checkpoint_steps=7 --set train.checkpoint_epochs=1");
+    INFO(outcome.text());
+    REQUIRE(outcome.status == 0);
+    std::map<std::int64_t, double> reached;  // by the step after the epoch
+    for (const auto& line : metrics(scratch, "run", "eval"))
+        reached[8 * (line["epoch"].get<std::int64_t>() + 1)] = line["accuracy"];
+    REQUIRE(reached.size() == 3);
+    for (std::int64_t step = 8; step <= 48; step += 8) {
+        INFO("step " << step);
+        const auto checkpoint = train::read_checkpoint(scratch / "run" / train::checkpoint_name(step));
+        const auto found = reached.find(step);
+        REQUIRE(checkpoint.info.metric.has_value() == (found != reached.end()));
+        if (found != reached.end()) CHECK(*checkpoint.info.metric == Approx(found->second));
+    }
+    const auto best = train::read_checkpoint(scratch / "run" / "best.h5");
+    for (const auto& [step, accuracy] : reached) CHECK(*best.info.metric >= Approx(accuracy));
+    // What was asked for beside training is kept with it.
+    CHECK_THAT(best.info.config, ContainsSubstring("[topology]") && ContainsSubstring("timeout_s"));
+}
+
 TEST_CASE("in a global order the parameters do not depend on the number of ranks or their shares") {
     const Scratch scratch;
     make_small_dataset(scratch / "data");

@@ -29,6 +29,8 @@ class Classifier {
     // (clips, classes), softmax probabilities, of at least one clip, each with pixels of all sizes. Fewer
     // clips than `batch` are computed as so many: the same kernels then give the same bits.
     std::vector<std::vector<float>> scores(std::span<const video::Clip> clips, std::size_t batch = 0);
+    // Their logarithms, which are exact where the probabilities round to zero.
+    std::vector<std::vector<float>> log_scores(std::span<const video::Clip> clips, std::size_t batch = 0);
 
   private:
     struct Member {

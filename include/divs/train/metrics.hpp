@@ -9,11 +9,11 @@
 
 namespace divs::train {
 
-// One evaluated sample. scores: softmax probabilities, one a class.
+// One evaluated sample. log_scores: logarithms of the probabilities, one a class.
 struct Prediction {
     std::uint64_t sample = 0;
     std::int32_t label = 0;
-    std::vector<float> scores;
+    std::vector<float> log_scores;
 };
 
 struct ClassMetrics {

@@ -162,6 +162,7 @@ TEST_CASE("errors of the text form name the line, the word and the near one") {
     CHECK_THAT(message("conv out=4 kernel=3y3"), ContainsSubstring("kernel=3y3") && ContainsSubstring("whole number"));
     CHECK_THAT(message("conv out=-4"), ContainsSubstring("out=-4"));
     CHECK_THAT(message("conv out=4 out=5"), ContainsSubstring("'out' is given twice"));
+    CHECK_THAT(message("a/b = conv out=4"), ContainsSubstring("'a/b' holds '/'"));
     CHECK_THAT(message("dropout rate=half"), ContainsSubstring("rate=half") && ContainsSubstring("a number"));
     CHECK_THAT(message("stem = conv out=4\nrelu from=sten"),
                ContainsSubstring("net.txt:2:") && ContainsSubstring("did you mean 'stem'"));

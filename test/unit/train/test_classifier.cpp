@@ -97,6 +97,34 @@ TEST_CASE("classifier: models of several picture sizes each see the pixels of th
     }
 }
 
+TEST_CASE("classifier: logarithms go where probabilities are zero") {
+    Weights sure = member("tiny", 1, "a.h5"), other = member("tiny", 2, "b.h5");
+    for (Array& array : sure.arrays)
+        if (array.name == "fc.weight")
+            for (float& value : array.values) value *= 1e4F;
+    const auto clips = random_clips(3);
+    Classifier alone({sure}, on_cpu()), both({sure, other}, on_cpu());
+    const auto logs = alone.log_scores(clips), mean = both.log_scores(clips);
+    const auto model = make_predictor(sure, on_cpu());
+    for (std::size_t i = 0; i < clips.size(); ++i) {
+        const std::vector<std::uint64_t> samples{clips[i].sample};
+        const std::vector<Pixels*> pixels{clips[i].pixels[0].get()};
+        std::vector<float> logits(classes);
+        model->predict({.samples = samples, .clip_pixels = pixels}, logits);
+        const double top = *std::max_element(logits.begin(), logits.end());
+        double sum = 0;
+        for (const float logit : logits) sum += std::exp(logit - top);
+        double least = 0;
+        for (std::size_t c = 0; c < classes; ++c) {
+            CHECK(logs[i][c] == Approx(logits[c] - top - std::log(sum)).epsilon(1e-5).margin(1e-5));
+            least = std::min(least, double{logs[i][c]});
+            const double p = (std::exp(double{logs[i][c]}) + probabilities(other, clips[i])[c]) / 2;
+            CHECK(mean[i][c] == Approx(std::log(p)).margin(1e-4));
+        }
+        CHECK(least < -110);  // of which no float is the exponential
+    }
+}
+
 TEST_CASE("classifier: a batch that is filled up gives the same bits however full it is") {
     Classifier classifier({member("tiny", 1, "a.h5"), member("tiny", 2, "b.h5")}, on_cpu());
     const auto clips = random_clips(4);

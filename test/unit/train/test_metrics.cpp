@@ -7,6 +7,7 @@
 
 using namespace divs;
 using namespace divs::train;
+using Catch::Matchers::ContainsSubstring;
 
 TEST_CASE("the area under the curve is the share of pairs in order") {
     const Random random(1, Stream::test);
@@ -37,8 +38,8 @@ TEST_CASE("precision, recall and F1 follow from the confusion matrix") {
     // label 0: 3 right, 1 taken for 1; label 1: 2 right; class 2 never occurs
     std::vector<Prediction> predictions;
     auto add = [&](int label, int predicted) {
-        std::vector<float> scores(3, 0.1F);
-        scores[static_cast<std::size_t>(predicted)] = 0.8F;
+        std::vector<float> scores(3, std::log(0.1F));
+        scores[static_cast<std::size_t>(predicted)] = std::log(0.8F);
         predictions.push_back({predictions.size(), label, scores});
     };
     for (int i = 0; i < 3; ++i) add(0, 0);
@@ -55,4 +56,18 @@ TEST_CASE("precision, recall and F1 follow from the confusion matrix") {
     CHECK(metrics.macro_f1 == Approx((2 * 0.75 / 1.75 + 0.8) / 2));  // class c has no sample and stays out
     CHECK(metrics.loss == Approx(-(5 * std::log(0.8) + std::log(0.1)) / 6));
     CHECK(to_json(metrics)["per_class"][2]["auc"].is_null());
+}
+
+TEST_CASE("a loss beyond what probabilities can hold is told as it is") {
+    const Metrics metrics = measure({{0, 0, {-5840, 0}}, {1, 1, {-20, -2e-9F}}}, {"a", "b"});
+    CHECK(metrics.loss == Approx(2920));
+    CHECK(metrics.accuracy == 0.5);
+}
+
+TEST_CASE("the confusion table names every class in full") {
+    const Metrics metrics = measure({{0, 1, {-1, -2}}}, {"motorbike_blue", "motorbike_red"});
+    const std::string text = to_text(metrics);
+    CHECK_THAT(text.substr(text.find("confusion")),
+               ContainsSubstring("  motorbike_blue  motorbike_red\n") &&
+                   ContainsSubstring("motorbike_red                1              0"));
 }
