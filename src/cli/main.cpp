@@ -2,14 +2,33 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <string>
+#include <vector>
 
 #include "commands.hpp"
+#include "divs/core/config.hpp"
 #include "divs/core/error.hpp"
 #include "divs/core/log.hpp"
 #include "divs/core/process.hpp"
 #include "repeatable.hpp"
 
 namespace {
+
+// The first word, where it is no command; empty where it is one, or an option.
+std::string unknown_command(const CLI::App& app, int argc, char** argv) {
+    const std::string word = argc > 1 ? argv[1] : "";
+    const auto is_it = [&](const CLI::App* command) { return command->check_name(word); };
+    return word.starts_with('-') || !app.get_subcommands(is_it).empty() ? "" : word;
+}
+
+void print_unknown(const CLI::App& app, const std::string& word) {
+    std::vector<std::string> names;
+    const auto is_shown = [](const CLI::App* command) { return !command->get_group().empty(); };
+    for (const CLI::App* command : app.get_subcommands(is_shown)) names.push_back(command->get_name());
+    const std::string near = divs::nearest(word, names);
+    fmt::print(stderr, "\"{}\" is no command{}; divs --help lists them\n", word,
+               near.empty() ? "" : fmt::format(", did you mean \"{}\"?", near));
+}
 
 int run(int argc, char** argv) {
     CLI::App app("DIVS trains video models on a cluster and analyses surveillance video with them.", "divs");
@@ -29,6 +48,10 @@ int run(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
+        if (const std::string word = unknown_command(app, argc, argv); !word.empty()) {
+            print_unknown(app, word);
+            return static_cast<int>(divs::ExitCode::usage);
+        }
         const int failed = app.exit(e);  // prints help or what is wrong
         return static_cast<int>(failed ? divs::ExitCode::usage : divs::ExitCode::ok);
     }

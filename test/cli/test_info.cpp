@@ -38,3 +38,13 @@ TEST_CASE("info names the versions that the libraries' own tools name") {
     const std::string revision = info.at("divs").at("revision");
     CHECK_THAT(output_of(std::string(DIVS_PROGRAM) + " --version"), ContainsSubstring(revision));
 }
+
+TEST_CASE("a mistyped command is named, with the one that was meant") {
+    const Outcome typo = run_command(std::string(DIVS_PROGRAM) + " trian run.toml");
+    CHECK(typo.status == 2);
+    CHECK_THAT(typo.err, ContainsSubstring("\"trian\" is no command, did you mean \"train\"?"));
+    const Outcome other = run_command(std::string(DIVS_PROGRAM) + " frobnicate");
+    CHECK(other.status == 2);
+    CHECK_THAT(other.err, ContainsSubstring("\"frobnicate\" is no command; divs --help"));
+    CHECK(run_command(DIVS_PROGRAM).status == 2);
+}
