@@ -1,3 +1,4 @@
+#include <sys/stat.h>
 
 #include "divs/core/config.hpp"
 #include "divs/core/error.hpp"
@@ -60,6 +61,12 @@ TEST_CASE("wrong types, ranges and choices name the key and what was expected") 
 TEST_CASE("bad syntax names file, line and column") {
     CHECK_THROWS_WITH(Config::from_text("[a\n", "t.toml"), ContainsSubstring("t.toml:1:"));
     CHECK_THROWS_AS(Config("/nonexistent/x.toml"), divs::InputError);
+}
+
+TEST_CASE("a pipe as configuration is refused, not waited for") {
+    const divs::test::Scratch scratch;
+    REQUIRE(mkfifo((scratch / "run.toml").c_str(), 0600) == 0);
+    CHECK_THROWS_WITH(Config(scratch / "run.toml"), ContainsSubstring("run.toml: is no regular file"));
 }
 
 TEST_CASE("the effective configuration reads back to the same values") {
