@@ -68,8 +68,7 @@ void run(Options& o) {
     print_summary(o, made);
     if (o.synth.task == synth::Task::vehicles && made.crops == 0)
         throw_error<ConfigError>(
-            "no vehicle is as large as --crop {} asks for: expected larger pictures (--size), or smaller "
-            "crops",
+            "no vehicle is as large as --crop {} asks for: expected larger pictures (--size) or smaller crops",
             o.synth.crop);
 }
 

@@ -48,10 +48,9 @@ std::vector<bool> judge_lost(const std::vector<Json>& ranks, Notes& notes) {
     if (count == files.size())
         notes.error("data", text, "mount the data set, or see that data.dataset names the right folder");
     else
-        notes.warning(
-            "data", text,
-            "such files are left out of training: copy them to one of the hosts, or take them out of "
-            "the table");
+        notes.warning("data", text,
+                      "such files are left out of training: copy them to one of the hosts, or take them out "
+                      "of the table");
     return lost;
 }
 

@@ -121,8 +121,7 @@ void Run::require_used(const EpochRecord& epoch) {
     store_->finish();
     throw_error<InputError>(
         "epoch {}: none of its {} samples could be read. The last checkpoint stays; start the training again "
-        "once "
-        "the videos can be read",
+        "once the videos can be read",
         epoch.epoch + 1, epoch.samples);
 }
 
