@@ -194,7 +194,6 @@ void run(ScaleOptions o, const cli::Common& common) {
     }
     Config config(launcher.config, common.overrides);
     const train::Settings settings = train::read_settings(config);  // a typo ends it here
-    train::read_world_options(config);
     config.finish();
     if (o.rank_batch == 0 && o.batch == 0 && o.config.empty()) o.rank_batch = 32;
     if (o.batch == 0) o.batch = o.config.empty() ? o.rank_batch * o.ranks.back() : settings.run.batch;

@@ -25,7 +25,7 @@ void run_doctor(const Common& common, const DoctorArguments& arguments) {
     if (!arguments.config.empty()) {
         Config config(arguments.config, common.overrides);
         examination.settings = train::read_settings(config);
-        world_options = train::read_world_options(config);
+        world_options = examination.settings->world;
         config.finish();
         examination.folder = examination.settings->run.folder;
     }

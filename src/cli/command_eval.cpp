@@ -90,9 +90,8 @@ void evaluate(comm::World& world, train::Settings settings, const EvalArguments&
 void run_eval(const Common& common, const EvalArguments& arguments) {
     Config config(arguments.config, common.overrides);
     const train::Settings settings = train::read_settings(config);
-    const comm::WorldOptions world_options = train::read_world_options(config);
     config.finish();
-    comm::run_job(world_options, [&](comm::World& world) {
+    comm::run_job(settings.world, [&](comm::World& world) {
         log::configure(common.log_level, world.rank(), world.size());
         evaluate(world, settings, arguments);
         return 0;

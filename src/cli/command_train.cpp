@@ -26,12 +26,11 @@ void run_train(const Common& common, const TrainArguments& arguments) {
     if (!arguments.precision.empty()) overrides.push_back("model.precision=" + arguments.precision);
     Config config(arguments.config, overrides);
     train::Settings settings = train::read_settings(config);
-    const comm::WorldOptions world_options = train::read_world_options(config);
     config.finish();
     for (const std::string& text : arguments.throttles)
         settings.throttles.push_back(train::parse_throttle(text));
     settings.run.trace = settings.run.trace || arguments.trace;
-    comm::run_job(world_options, [&](comm::World& world) {
+    comm::run_job(settings.world, [&](comm::World& world) {
         log::configure(common.log_level, world.rank(), world.size());
         train::train(world, settings);
         return 0;

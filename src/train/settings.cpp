@@ -152,7 +152,7 @@ Settings read_settings(Config& config) {
     settings.scheduler.batch = settings.run.batch;
     settings.scheduler.global_order = settings.run.order == Order::global;
     if (settings.run.deterministic) settings.scheduler.enabled = false;  // shares stay as they are
-    (void)read_world_options(config);                                    // its keys are part of what is kept
+    settings.world = read_world_options(config);
     settings.effective = config.to_toml();
     return settings;
 }

@@ -94,11 +94,12 @@ struct Settings {
     RunSettings run;
     sched::SchedulerOptions scheduler;
     std::vector<Throttle> throttles;
+    comm::WorldOptions world;
     std::string effective;  // the configuration in force, as TOML
 };
 
-// Reads every section. The caller calls Config::finish() once it has read its own (World's, for one).
+// Reads every section. The caller calls Config::finish() once it has read its own.
 Settings read_settings(Config& config);
-comm::WorldOptions read_world_options(Config& config);
+comm::WorldOptions read_world_options(Config& config);  // [comm] and [topology] alone
 
 }  // namespace divs::train

@@ -14,7 +14,6 @@ namespace {
 train::Settings settings_of(const std::string& text) {
     Config config = Config::from_text("[data]\ndataset = \"videos\"\n" + text, "job.toml");
     train::Settings settings = train::read_settings(config);
-    train::read_world_options(config);
     config.finish();
     return settings;
 }
@@ -37,7 +36,6 @@ TEST_CASE("what a GPU computes in, and whose convolutions it runs, are settings"
 TEST_CASE("the reference lists every key, at its default") {
     const auto in_force = [](Config config) {
         train::read_settings(config);
-        train::read_world_options(config);
         config.finish();
         return config.effective();
     };
